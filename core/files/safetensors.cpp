@@ -21,7 +21,7 @@ struct Entry {
 };
 using Entries = std::map<std::string, Entry, std::less<>>;
 
-std::string quoted(std::string_view name) {
+std::string named(std::string_view name) {
   return concat("tensor \"", name.substr(0, 200), "\"");
 }
 
@@ -44,11 +44,11 @@ class HeaderParser : public nlohmann::json_sax<Json> {
       return value("a number");
     }
     if (number > static_cast<number_unsigned_t>(std::numeric_limits<std::int64_t>::max())) {
-      fail(concat(quoted(name_), ": ", number, " is too large"));
+      fail(concat(named(name_), ": ", number, " is too large"));
     }
     const std::size_t limit = place_ == Place::Offsets ? 2 : kRankLimit;
     if (list->size() == limit) {
-      fail(concat(quoted(name_), ": \"", field_, "\" has more than ", limit, " numbers"));
+      fail(concat(named(name_), ": \"", field_, "\" has more than ", limit, " numbers"));
     }
     list->push_back(static_cast<std::int64_t>(number));
     return true;
@@ -62,7 +62,7 @@ class HeaderParser : public nlohmann::json_sax<Json> {
     if (place_ == Place::Tensor && field_ == "dtype") {
       entry().type = typeFromName(text);
       if (!entry().type) {
-        fail(concat(quoted(name_), ": dtype \"", text.substr(0, 40), "\" is not known"));
+        fail(concat(named(name_), ": dtype \"", text.substr(0, 40), "\" is not known"));
       }
       return true;
     }
@@ -168,9 +168,9 @@ class HeaderParser : public nlohmann::json_sax<Json> {
       return true;
     }
     const std::string part = place_ == Place::Start      ? std::string("header")
-                             : place_ == Place::Top      ? quoted(name_)
+                             : place_ == Place::Top      ? named(name_)
                              : place_ == Place::Metadata ? concat("metadata \"", field_.substr(0, 200), "\"")
-                                                         : concat(quoted(name_), ", \"", field_, "\"");
+                                                         : concat(named(name_), ", \"", field_, "\"");
     fail(concat(part, " is ", std::string_view(found).substr(0, 40), ", which doesn't belong there"));
   }
 
@@ -178,10 +178,10 @@ class HeaderParser : public nlohmann::json_sax<Json> {
     const Entry& done = entry();
     const char* missing = !done.type ? "dtype" : !done.shape ? "shape" : !done.offsets ? "data_offsets" : nullptr;
     if (missing != nullptr) {
-      fail(concat(quoted(name_), " has no \"", missing, "\""));
+      fail(concat(named(name_), " has no \"", missing, "\""));
     }
     if (done.offsets->size() != 2) {
-      fail(concat(quoted(name_), ": \"data_offsets\" must be two numbers"));
+      fail(concat(named(name_), ": \"data_offsets\" must be two numbers"));
     }
   }
 
@@ -221,7 +221,7 @@ std::string_view headerText(std::span<const std::byte> file, const std::string& 
 
 // One tensor must begin where the one before ended, and be as long as its type and shape say.
 void checkPlace(const std::string& name, const Entry& entry, std::uint64_t expected, const std::string& where) {
-  const auto fail = [&](const std::string& problem) { throw Error(where, concat(quoted(name), problem)); };
+  const auto fail = [&](const std::string& problem) { throw Error(where, concat(named(name), problem)); };
   const auto begin = static_cast<std::uint64_t>((*entry.offsets)[0]);
   const auto end = static_cast<std::uint64_t>((*entry.offsets)[1]);
   if (end < begin) {
@@ -247,15 +247,14 @@ void checkCoverage(const Entries& entries, std::uint64_t dataBytes, const std::s
   for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
     order.push_back(entry);
   }
-  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
-    return *a->second.offsets < *b->second.offsets;
-  });
+  std::sort(order.begin(), order.end(),
+            [](const auto& a, const auto& b) { return *a->second.offsets < *b->second.offsets; });
   std::uint64_t expected = 0;
   for (const auto& entry : order) {
     checkPlace(entry->first, entry->second, expected, where);
     expected = static_cast<std::uint64_t>((*entry->second.offsets)[1]);
     if (expected > dataBytes) {
-      throw Error(where, concat("is cut short: ", quoted(entry->first), " ends at ", expected, ", the data has ",
+      throw Error(where, concat("is cut short: ", named(entry->first), " ends at ", expected, ", the data has ",
                                 dataBytes, " bytes"));
     }
   }
@@ -297,7 +296,7 @@ const TensorView* SafetensorsFile::find(std::string_view name) const {
 const TensorView& SafetensorsFile::at(std::string_view name) const {
   const TensorView* view = find(name);
   if (view == nullptr) {
-    throw Error(path().string(), concat(quoted(name), " is missing"));
+    throw Error(path().string(), concat(named(name), " is missing"));
   }
   return *view;
 }

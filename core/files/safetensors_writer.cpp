@@ -160,7 +160,6 @@ void SafetensorsWriter::release(std::span<const std::byte> mapped) {
 }
 
 void SafetensorsWriter::commit() {
-  unmap();
   file_.commit();
 }
 

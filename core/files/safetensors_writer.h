@@ -44,15 +44,16 @@ class SafetensorsWriter {
   /// Throws Error if they would lie outside of the tensor or can't be written.
   void write(std::string_view tensor, std::uint64_t offset, std::span<const std::byte> bytes);
 
-  /// The tensor's bytes in the file as memory, to be filled by the caller (from several threads, too). Valid until
-  /// commit(). The system moves them to the disk when memory is short. May start at any address.
+  /// The tensor's bytes in the file as memory, to be filled by the caller (from several threads, too). Valid as
+  /// long as this object, also after commit(). The system moves them to the disk when memory is short. May start at
+  /// any address.
   std::span<std::byte> map(std::string_view tensor);
 
   /// Says that a mapped range (of one or more whole tensors, or a part) is complete: it goes to the disk now and
   /// stops counting as this process's memory. It stays readable and writable.
   void release(std::span<const std::byte> mapped);
 
-  /// Completes the file and renames it over the target. Mapped ranges end here.
+  /// Completes the file and renames it over the target. Mapped ranges stay readable.
   void commit();
 
   std::uint64_t fileBytes() const noexcept { return fileBytes_; }
