@@ -167,11 +167,12 @@ class HeaderParser : public nlohmann::json_sax<Json> {
     if (inForeignField()) {
       return true;
     }
-    const std::string part = place_ == Place::Start      ? std::string("header")
-                             : place_ == Place::Top      ? named(name_)
-                             : place_ == Place::Metadata ? concat("metadata \"", field_.substr(0, 200), "\"")
-                                                         : concat(named(name_), ", \"", field_, "\"");
-    fail(concat(part, " is ", std::string_view(found).substr(0, 40), ", which doesn't belong there"));
+    const std::string part = place_ == Place::Start ? std::string("header")
+                             : place_ == Place::Metadata || name_ == kMetadataKey
+                                 ? concat("\"", kMetadataKey, "\" of the header")
+                             : place_ == Place::Top ? named(name_)
+                                                    : concat(named(name_), ", \"", field_.substr(0, 40), "\"");
+    fail(concat(part, ": ", std::string_view(found).substr(0, 40), " doesn't belong there"));
   }
 
   void requireComplete() {

@@ -97,7 +97,9 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path target, std::span<con
 }
 
 SafetensorsWriter::~SafetensorsWriter() {
-  unmap();
+  if (mapped_ != nullptr) {
+    ::munmap(mapped_, static_cast<std::size_t>(fileBytes_));
+  }
 }
 
 // A full disk must be an error here, not a bus error later when mapped memory is written.

@@ -66,7 +66,6 @@ class SafetensorsWriter {
 
   const Place& place(std::string_view tensor) const;
   void reserveSpace();
-  void unmap() noexcept;
 
   AtomicFile file_;
   std::map<std::string, Place, std::less<>> places_;
