@@ -162,14 +162,10 @@ void SafetensorsWriter::release(std::span<const std::byte> mapped) {
 }
 
 void SafetensorsWriter::commit() {
-  file_.commit();
-}
-
-void SafetensorsWriter::unmap() noexcept {
   if (mapped_ != nullptr) {
-    ::munmap(mapped_, static_cast<std::size_t>(fileBytes_));
-    mapped_ = nullptr;
+    ::mprotect(mapped_, static_cast<std::size_t>(fileBytes_), PROT_READ);
   }
+  file_.commit();
 }
 
 }  // namespace headscope
