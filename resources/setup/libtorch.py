@@ -49,13 +49,13 @@ def default_dest():
 
 def download(requirement, folder):
     say(f"downloading {requirement}")
+    # pip matches platform tags exactly, and these wheels carry many.
+    tags = [f"manylinux_2_{minor}_x86_64" for minor in range(28, 4, -1)] + ["manylinux2014_x86_64", "manylinux1_x86_64"]
+    platforms = [word for tag in tags for word in ("--platform", tag)]
     subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
          "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "none",
-         "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_27_x86_64",
-         "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux_2_17_x86_64",
-         "--platform", "manylinux2014_x86_64", "--platform", "manylinux1_x86_64",
-         "--dest", str(folder), requirement],
+         *platforms, "--dest", str(folder), requirement],
         check=True, stdout=sys.stderr)
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:

@@ -16,7 +16,8 @@
 namespace headscope::demo {
 
 const char* const kSplitPattern =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)"
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)"
     "|\\s+";
 
 namespace {
@@ -160,10 +161,8 @@ void writeTokenizer(const BpeVocabulary& vocabulary, const std::filesystem::path
   }
   const OrderedJson byteLevel = {
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  const OrderedJson split = {{"type", "Split"},
-                             {"pattern", {{"Regex", kSplitPattern}}},
-                             {"behavior", "Isolated"},
-                             {"invert", false}};
+  const OrderedJson split = {
+      {"type", "Split"}, {"pattern", {{"Regex", kSplitPattern}}}, {"behavior", "Isolated"}, {"invert", false}};
   OrderedJson file;
   file["version"] = "1.0";
   file["truncation"] = nullptr;
@@ -175,17 +174,22 @@ void writeTokenizer(const BpeVocabulary& vocabulary, const std::filesystem::path
       {"type", "TemplateProcessing"},
       {"single", OrderedJson::array({{{"SpecialToken", {{"id", "<|begin|>"}, {"type_id", 0}}}},
                                      {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}})},
-      {"pair", OrderedJson::array({{{"Sequence", {{"id", "A"}, {"type_id", 0}}}},
-                                   {{"Sequence", {{"id", "B"}, {"type_id", 1}}}}})},
+      {"pair", OrderedJson::array(
+                   {{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "B"}, {"type_id", 1}}}}})},
       {"special_tokens",
        {{"<|begin|>",
          {{"id", "<|begin|>"}, {"ids", OrderedJson::array({0})}, {"tokens", OrderedJson::array({"<|begin|>"})}}}}}};
   file["decoder"] = byteLevel;
-  file["model"] = {{"type", "BPE"},       {"dropout", nullptr},
-                   {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr}, {"fuse_unk", false},
-                   {"byte_fallback", false}, {"ignore_merges", false},
-                   {"vocab", vocab},      {"merges", merges}};
+  file["model"] = {{"type", "BPE"},
+                   {"dropout", nullptr},
+                   {"unk_token", nullptr},
+                   {"continuing_subword_prefix", nullptr},
+                   {"end_of_word_suffix", nullptr},
+                   {"fuse_unk", false},
+                   {"byte_fallback", false},
+                   {"ignore_merges", false},
+                   {"vocab", vocab},
+                   {"merges", merges}};
   writeFile(path, file.dump(1, '\t') + "\n");
 }
 

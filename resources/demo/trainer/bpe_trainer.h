@@ -1,6 +1,7 @@
 #pragma once
 
-// Learns a byte-level BPE vocabulary (Sennrich et al. 2016; bytes as symbols as in GPT-2) and writes it as tokenizer.json.
+// Learns a byte-level BPE vocabulary (Sennrich et al. 2016; bytes as symbols as in GPT-2) and writes it as
+// tokenizer.json.
 
 #include <cstddef>
 #include <filesystem>

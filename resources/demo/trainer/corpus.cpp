@@ -60,7 +60,8 @@ void Sampler::window(const std::vector<std::uint16_t>& from, std::int64_t* row, 
 
 void Sampler::repeats(std::int64_t* row, std::int64_t count) {
   constexpr std::int64_t kFirstOrdinary = 2;
-  const std::int64_t period = std::uniform_int_distribution<std::int64_t>(16, std::max<std::int64_t>(17, count / 2))(random_);
+  const std::int64_t period =
+      std::uniform_int_distribution<std::int64_t>(16, std::max<std::int64_t>(17, count / 2))(random_);
   std::uniform_int_distribution<std::int64_t> token(kFirstOrdinary, vocabulary_ - 1);
   for (std::int64_t i = 0; i < count; ++i) {
     row[i] = i < period ? token(random_) : row[i - period];

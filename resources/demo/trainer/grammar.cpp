@@ -10,15 +10,18 @@ namespace {
 
 constexpr std::array kNames = {"Mia",  "Omar", "Lily", "Tom",  "Hana", "Ben",  "Olga", "Emma", "Jack", "Nora", "Sam",
                                "Ivan", "Zoe",  "Leo",  "Anna", "Kim",  "Rosa", "Max",  "Ella", "Finn", "Ada",  "Hugo"};
-constexpr std::array kPlaces = {"castle", "forest", "river",   "village", "harbor", "valley", "market", "tower", "meadow",
-                                "island", "city",   "mountain", "garden",  "bridge", "cave",   "farm",   "mill",  "school"};
-constexpr std::array kColors = {"red",  "blue",  "green",  "golden", "silver", "black",
+constexpr std::array kPlaces = {"castle", "forest", "river",  "village", "harbor", "valley",
+                                "market", "tower",  "meadow", "island",  "city",   "mountain",
+                                "garden", "bridge", "cave",   "farm",    "mill",   "school"};
+constexpr std::array kColors = {"red",   "blue",   "green",  "golden", "silver", "black",
                                 "white", "yellow", "purple", "brown",  "pink",   "orange"};
-constexpr std::array kThings = {"door", "gate", "chest", "box", "room", "cupboard", "drawer", "house", "trunk", "cellar"};
-constexpr std::array kGoods = {"apples", "bread", "milk",  "eggs",   "honey", "cheese", "pears", "butter", "salt", "fish",
-                               "rice",   "plums", "beans", "nuts",   "tea",   "soap",   "candles", "rope", "paper", "flour"};
-constexpr std::array kSyllables = {"ba", "ko", "ri", "tem", "lu", "zan", "fi", "mor", "de", "sil", "pu", "gar",
-                                   "ne", "vo", "tas", "li", "kra", "mu", "hep", "jo", "wen", "dra", "so", "bil"};
+constexpr std::array kThings = {"door",     "gate",   "chest", "box",   "room",
+                                "cupboard", "drawer", "house", "trunk", "cellar"};
+constexpr std::array kGoods = {"apples", "bread", "milk",    "eggs", "honey", "cheese", "pears",
+                               "butter", "salt",  "fish",    "rice", "plums", "beans",  "nuts",
+                               "tea",    "soap",  "candles", "rope", "paper", "flour"};
+constexpr std::array kSyllables = {"ba", "ko", "ri",  "tem", "lu",  "zan", "fi",  "mor", "de",  "sil", "pu", "gar",
+                                   "ne", "vo", "tas", "li",  "kra", "mu",  "hep", "jo",  "wen", "dra", "so", "bil"};
 
 // `count` different indices below `size`.
 std::vector<std::size_t> draw(std::mt19937_64& random, std::size_t count, std::size_t size) {
@@ -32,20 +35,12 @@ std::vector<std::size_t> draw(std::mt19937_64& random, std::size_t count, std::s
 }  // namespace
 
 std::string Grammar::passage() {
-  switch (below(6)) {
-    case 0:
-      return keysAndDoors();
-    case 1:
-      return whereTheyLive();
-    case 2:
-      return shoppingList();
-    case 3:
-      return inventedWords();
-    case 4:
-      return phoneBook();
-    default:
-      return countingRhyme();
-  }
+  using Kind = std::string (Grammar::*)();
+  constexpr std::array<Kind, 6> kinds = {&Grammar::keysAndDoors,  &Grammar::whereTheyLive, &Grammar::shoppingList,
+                                         &Grammar::inventedWords, &Grammar::phoneBook,     &Grammar::countingRhyme};
+  std::string text = (this->*pick(kinds))();
+  text.erase(text.find_last_not_of(" \n") + 1);
+  return text;
 }
 
 std::string Grammar::keysAndDoors() {
@@ -59,7 +54,8 @@ std::string Grammar::keysAndDoors() {
   }
   const std::string loser = pick(kNames);
   const std::string helper = pick(kNames);
-  text += loser + " lost the " + kPlaces[places[below(count)]] + " key, so " + loser + " asked " + helper + " for help. ";
+  text +=
+      loser + " lost the " + kPlaces[places[below(count)]] + " key, so " + loser + " asked " + helper + " for help. ";
   text += helper + " said: ";
   for (const std::size_t i : draw(random_, count, count)) {
     text += std::string("the ") + kPlaces[places[i]] + " key opens the " + objects[i] + ", ";
@@ -136,17 +132,17 @@ std::string Grammar::phoneBook() {
   for (const std::size_t i : draw(random_, count, count)) {
     text += std::string("Call ") + kNames[names[i]] + " at " + numbers[i] + ". ";
   }
-  return text + "\n";
+  return text;
 }
 
 std::string Grammar::countingRhyme() {
-  const std::string refrain = std::string("and the ") + pick(kColors) + " " + pick(kThings) + " by the " + pick(kPlaces) +
-                              " was closed";
+  const std::string refrain =
+      std::string("and the ") + pick(kColors) + " " + pick(kThings) + " by the " + pick(kPlaces) + " was closed";
   constexpr std::array numbers = {"One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"};
   std::string text;
   for (std::size_t i = 0, count = 4 + below(7); i < count; ++i) {
-    text += std::string(numbers[i]) + " " + pick(kColors) + " birds went to the " + pick(kPlaces) + ", " + refrain +
-            ".\n";
+    text +=
+        std::string(numbers[i]) + " " + pick(kColors) + " birds went to the " + pick(kPlaces) + ", " + refrain + ".\n";
   }
   return text;
 }

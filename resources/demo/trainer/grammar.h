@@ -26,7 +26,9 @@ class Grammar {
 
   std::size_t below(std::size_t limit) { return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random_); }
   template <typename List>
-  auto pick(const List& list) -> decltype(list[0]) { return list[below(std::size(list))]; }
+  auto pick(const List& list) -> decltype(list[0]) {
+    return list[below(std::size(list))];
+  }
   std::string inventedWord();
 
   std::mt19937_64 random_;
