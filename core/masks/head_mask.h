@@ -21,19 +21,25 @@ enum class GroupRule { Any, All, Mean };
 struct HeadMask {
   HeadAxis axis = HeadAxis::Query;
   int layers = 0;
-  int heads = 0;    ///< entries per layer on this axis
-  int kvHeads = 0;  ///< KV heads per layer; 0 if unknown
+  int heads = 0;                   ///< entries per layer on this axis
+  int kvHeads = 0;                 ///< KV heads per layer; 0 if unknown
   std::vector<std::uint8_t> keep;  ///< [layers · heads], 1 = keep, 0 = prune
 
   static HeadMask keepAll(HeadAxis axis, int layers, int heads, int kvHeads);
-  bool kept(int layer, int head) const { return keep.at(static_cast<std::size_t>(layer) * static_cast<std::size_t>(heads) + static_cast<std::size_t>(head)) != 0; }
-  void prune(int layer, int head) { keep.at(static_cast<std::size_t>(layer) * static_cast<std::size_t>(heads) + static_cast<std::size_t>(head)) = 0; }
+  bool kept(int layer, int head) const {
+    return keep.at(static_cast<std::size_t>(layer) * static_cast<std::size_t>(heads) +
+                   static_cast<std::size_t>(head)) != 0;
+  }
+  void prune(int layer, int head) {
+    keep.at(static_cast<std::size_t>(layer) * static_cast<std::size_t>(heads) + static_cast<std::size_t>(head)) = 0;
+  }
   std::vector<std::pair<int, int>> pruned() const;  ///< (layer, head), ascending
   bool operator==(const HeadMask&) const = default;
 };
 
-/// KV → query repeats; query → KV uses the rule.
-HeadMask toAxis(const HeadMask& mask, HeadAxis axis, GroupRule rule);
+/// KV → query repeats (`queryHeads` per layer, a multiple of kvHeads); query → KV uses the rule. Throws Error if the
+/// heads don't divide into the KV heads.
+HeadMask toAxis(const HeadMask& mask, HeadAxis axis, GroupRule rule, int queryHeads = 0);
 
 /// What a query-head mask does to one KV group: only when all its query heads go, its keys and values go too.
 struct KvGroup {
