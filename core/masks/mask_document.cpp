@@ -93,7 +93,7 @@ MaskDocument maskDocument(const HeadMask& mask) {
   document.axis = mask.axis == HeadAxis::Query ? MaskAxis::Query : MaskAxis::Kv;
   document.shape.layers = mask.layers;
   document.shape.heads = mask.axis == HeadAxis::Query ? mask.heads : 0;
-  document.shape.kvHeads = mask.kvHeads;
+  document.shape.kvHeads = mask.axis == HeadAxis::Query ? mask.kvHeads : mask.heads;
   document.keep = mask.keep;
   return document;
 }
