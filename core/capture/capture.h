@@ -77,7 +77,8 @@ struct CaptureLayer {
   std::vector<FloatRows> q;  ///< [heads] each [tokens, dim], before RoPE
   std::vector<FloatRows> k;  ///< [kvHeads] each [tokens, dim], before RoPE
   std::vector<FloatRows> v;  ///< [kvHeads] or empty
-  std::span<const float> lse;    ///< [heads · tokens] natural log Σ exp(logit) over visible keys, without any sink; or empty
+  std::span<const float>
+      lse;  ///< [heads · tokens] natural log Σ exp(logit) over visible keys, without any sink; or empty
   std::span<const float> sinks;  ///< [heads] one more logit per row's softmax, dropped afterwards (gpt-oss); or empty
 
   int kvHead(int head) const noexcept { return head / (heads / kvHeads); }
@@ -92,16 +93,18 @@ class Capture {
   const CaptureHeader& header() const noexcept { return header_; }
   std::int64_t tokens() const noexcept { return tokens_; }
   /// While a run is under way layers become ready one by one; afterwards and for files all are.
-  bool ready(int layer) const noexcept { return ready_[static_cast<std::size_t>(layer)].load(std::memory_order_acquire); }
+  bool ready(int layer) const noexcept {
+    return ready_[static_cast<std::size_t>(layer)].load(std::memory_order_acquire);
+  }
   int readyLayers() const noexcept;
   const CaptureLayer& layer(int index) const;  ///< throws Error if out of range or not ready
   const AttentionSpec& attention(int layer) const { return header_.attention.at(static_cast<std::size_t>(layer)); }
-  const Rope* rope(int layer) const;           ///< null: no RoPE in this layer
+  const Rope* rope(int layer) const;  ///< null: no RoPE in this layer
   std::int64_t position(std::int64_t token) const noexcept {
     return header_.positions.empty() ? token : header_.positions[static_cast<std::size_t>(token)];
   }
-  std::uint64_t bytes() const noexcept { return bytes_; }  ///< of q, k, v and lse
-  std::uint64_t id() const noexcept { return id_; }        ///< unique in this process: cache keys
+  std::uint64_t bytes() const noexcept { return bytes_; }               ///< of q, k, v and lse
+  std::uint64_t id() const noexcept { return id_; }                     ///< unique in this process: cache keys
   const std::filesystem::path& path() const noexcept { return path_; }  ///< empty if in memory only
 
   /// Writes the capture file, aside and renamed; deterministic bytes.
@@ -130,9 +133,10 @@ class CaptureBuilder {
   struct Options {
     FloatType type = FloatType::F32;
     bool values = false;
-    std::vector<LayerShape> shapes;          ///< [layers]
-    std::vector<std::vector<float>> sinks;   ///< [layers] each [heads] or empty; or empty
-    std::filesystem::path file;              ///< if set, the data goes straight into this capture file (mapped); finish() renames it
+    std::vector<LayerShape> shapes;         ///< [layers]
+    std::vector<std::vector<float>> sinks;  ///< [layers] each [heads] or empty; or empty
+    std::filesystem::path
+        file;  ///< if set, the data goes straight into this capture file (mapped); finish() renames it
   };
 
   CaptureBuilder(CaptureHeader header, std::int64_t tokens, Options options);
