@@ -83,6 +83,9 @@ Json parseJson(std::string_view text, const std::string& where, const JsonLimits
   if (invalid != std::string_view::npos) {
     throw Error(where, concat("JSON is not valid UTF-8 at byte ", invalid));
   }
+  if (text.find('\0') != std::string_view::npos) {  // the library would take it for the end
+    throw Error(where, concat("is not valid JSON: a NUL at byte ", text.find('\0')));
+  }
   Json root;
   StrictBuilder builder(root, where, limits.depth);
   if (!Json::sax_parse(text, &builder)) {

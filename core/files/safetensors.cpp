@@ -272,6 +272,9 @@ std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::filesyst
   const std::string where = path.string();
   const std::span<const std::byte> bytes = result->file_->bytes();
   const std::string_view header = headerText(bytes, where);
+  if (header.find('\0') != std::string_view::npos) {  // the JSON library would take it for the end
+    throw Error(where, concat("header has a NUL at byte ", kLengthBytes + header.find('\0')));
+  }
   Entries entries;
   HeaderParser parser(where, entries, result->metadata_);
   if (!Json::sax_parse(header, &parser)) {
