@@ -67,6 +67,14 @@ class Session : public QObject {
   void setReport(std::shared_ptr<const Report> report);
   void setPrompt(const QString& prompt);
 
+  /// Of the capture, else of the model; 0 while nothing was open yet.
+  int layers() const;
+  int heads() const;
+  int kvHeads() const;
+  bool contains(HeadId head) const;
+  std::int64_t tokens() const { return capture_ ? capture_->tokens() : 0; }
+  MapViewport wholeMap() const;  ///< shows every token
+
   // What is selected and how it is drawn.
   HeadId selected() const { return selected_; }
   void select(HeadId head);
@@ -116,7 +124,15 @@ class Session : public QObject {
  private:
   friend class FlagCommand;
   void applyFlags(const std::map<HeadId, QString>& flags);
-  void remember();
+  void applyShape(int layers, int heads, int kvHeads);
+  enum class Move { Selection, Viewport };
+  struct Place {
+    HeadId head;
+    MapViewport viewport;
+  };
+  void remember(Move move);
+  Place here() const { return {selected_, viewport_}; }
+  void goTo(const Place& place);
 
   std::shared_ptr<const ModelInfo> model_;
   std::shared_ptr<const Capture> capture_;
@@ -129,13 +145,11 @@ class Session : public QObject {
   std::optional<Cursor> cursor_;
   std::optional<Cursor> pinned_;
   std::map<HeadId, QString> flags_;
+  int layers_ = 0, heads_ = 0, kvHeads_ = 0;
   QUndoStack undo_;
-  struct Place {
-    HeadId head;
-    MapViewport viewport;
-  };
   std::vector<Place> past_, future_;
   QElapsedTimer lastMove_;
+  Move lastKind_ = Move::Selection;
 };
 
 }  // namespace headscope::ui
