@@ -1,5 +1,6 @@
 #include "core/masks/mask_document.h"
 
+#include <algorithm>
 #include <array>
 
 #include "core/base/error.h"
@@ -49,6 +50,19 @@ std::vector<int> MaskDocument::prunedLayers() const {
   for (std::size_t layer = 0; axis == MaskAxis::Layer && layer < keep.size(); ++layer) {
     if (keep[layer] == 0) {
       list.push_back(static_cast<int>(layer));
+    }
+  }
+  return list;
+}
+
+std::vector<std::string> MaskDocument::allWarnings() const {
+  std::vector<std::string> list = warnings;
+  list.insert(list.end(), misreadings.begin(), misreadings.end());
+  const auto perLayer = static_cast<std::ptrdiff_t>(entries());
+  for (int layer = 0; axis != MaskAxis::Layer && !keep.empty() && layer < shape.layers; ++layer) {
+    const auto first = keep.begin() + layer * perLayer;
+    if (std::find(first, first + perLayer, 1) == first + perLayer) {
+      list.push_back(concat("layer ", layer, " loses every head"));
     }
   }
   return list;

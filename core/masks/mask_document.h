@@ -77,8 +77,11 @@ struct MaskDocument {
   std::string model, family;         ///< may be empty
   std::string method, formula;       ///< layer orders; may be empty
   std::optional<double> beta;        ///< TAPPA orders
+  std::string biFile, qFile;         ///< TAPPA orders: where the scores came from; may be empty
   std::vector<LayerSeries> series;   ///< layer orders
   std::vector<MaskRemark> remarks;
+  /// What the format's own readers would take differently than this program does; writing the file anew repairs it.
+  std::vector<std::string> misreadings;
   std::vector<std::string> warnings;  ///< what its user should know, one line each
 
   /// Entries per layer on this axis: heads, KV heads, or 1.
@@ -86,7 +89,9 @@ struct MaskDocument {
     return axis == MaskAxis::Query ? shape.heads : axis == MaskAxis::Kv ? shape.kvHeads : 1;
   }
   std::vector<std::pair<int, int>> pruned() const;  ///< (layer, head) on the stated axis; empty on the layer axis
-  std::vector<int> prunedLayers() const;            ///< ascending; empty on the head axes
+  /// `warnings`, `misreadings`, and each layer that loses every head.
+  std::vector<std::string> allWarnings() const;
+  std::vector<int> prunedLayers() const;  ///< ascending; empty on the head axes
 };
 
 const char* maskKindName(MaskKind kind) noexcept;  ///< "pruned_heads"

@@ -1,7 +1,5 @@
 #include "core/masks/mask_file.h"
 
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/masks/formats/mask_format.h"
 
@@ -11,8 +9,12 @@ namespace {
 // In the order of recognition: a format that tells itself by a name inside the file comes before one that is told by
 // the form of its content.
 std::vector<const masks::MaskFormat*> formats() {
-  return {&masks::headscopeFormat(), &masks::safetensorsFormat(), &masks::bertologyFormat(),
-          &masks::transformerLensFormat(), &masks::prunedHeadsFormat()};
+  return {&masks::headscopeFormat(),       &masks::safetensorsFormat(),  &masks::bertologyFormat(),
+          &masks::transformerLensFormat(), &masks::cofiFormat(),         &masks::blockConfigsFormat(),
+          &masks::tappaScoresFormat(),     &masks::tappaOrderFormat(),   &masks::retrievalHeadFormat(),
+          &masks::prunedHeadsFormat(),     &masks::qrHeadScoresFormat(), &masks::minferenceFormat(),
+          &masks::mergekitFormat(),        &masks::qrHeadFormat(),       &masks::llamaCppFormat(),
+          &masks::duoAttentionFormat(),    &masks::prulongFormat()};
 }
 
 const masks::MaskFormat& formatOf(MaskKind kind) {
@@ -33,20 +35,6 @@ const masks::MaskFormat& recognise(const masks::MaskInput& input) {
   input.fail("is of no mask format that is known here (--from KIND says which one it is meant to be)");
 }
 
-void warnOfLostLayers(MaskDocument& document) {
-  const auto perLayer = static_cast<std::size_t>(document.entries());
-  if (document.axis == MaskAxis::Layer || document.keep.empty()) {
-    return;
-  }
-  for (std::size_t at = 0; at < document.keep.size(); at += perLayer) {
-    const auto first = document.keep.begin() + static_cast<std::ptrdiff_t>(at);
-    if (std::all_of(first, first + static_cast<std::ptrdiff_t>(perLayer),
-                    [](std::uint8_t keep) { return keep == 0; })) {
-      document.warnings.push_back(concat("layer ", at / perLayer, " loses every head"));
-    }
-  }
-}
-
 }  // namespace
 
 MaskDocument readMask(const std::filesystem::path& path, const MaskHints& hints) {
@@ -57,7 +45,6 @@ MaskDocument readMask(const std::filesystem::path& path, const MaskHints& hints)
   if (hints.axis && *hints.axis != document.axis) {
     input.fail(concat("is on the ", maskAxisName(document.axis), " axis, not ", maskAxisName(*hints.axis)));
   }
-  warnOfLostLayers(document);
   return document;
 }
 

@@ -21,6 +21,7 @@ struct MaskWriteOptions {
   std::string model;   ///< mergekit: the model to slice; else the document's
   int sinkSize = 128;  ///< duo_attention: its config.json
   int recentSize = 256;
+  std::optional<double> ffnMult;  ///< block_configs: of the layers that stay; absent if unknown
 };
 
 /// Reads a mask file (or label folder) and checks all of it: sizes, ranges, duplicates, and what the format's own

@@ -29,32 +29,6 @@ std::string headName(const MaskDocument& document) {
   return document.axis == MaskAxis::Kv ? "KV head" : "head";
 }
 
-bool isFlat(const OrderedJson& value) {
-  return value.is_array() &&
-         std::all_of(value.begin(), value.end(), [](const OrderedJson& item) { return item.is_primitive(); });
-}
-
-// Lists of plain values, and objects of at most a line, stay on one line; nlohmann-json would give each number its own.
-void appendJson(std::string& out, const OrderedJson& value, int indent) {
-  const std::string pad(static_cast<std::size_t>(indent) + 2, ' ');
-  if (value.is_primitive() || value.empty() || isFlat(value) || (value.is_object() && value.dump().size() <= 100)) {
-    out += value.dump();
-    return;
-  }
-  out += value.is_array() ? '[' : '{';
-  bool first = true;
-  for (const auto& [key, item] : value.items()) {
-    out += first ? "\n" : ",\n";
-    first = false;
-    out += pad;
-    if (value.is_object()) {
-      out += OrderedJson(key).dump() + ": ";
-    }
-    appendJson(out, item, indent + 2);
-  }
-  out += '\n' + pad.substr(2) + (value.is_array() ? ']' : '}');
-}
-
 }  // namespace
 
 MaskInput::MaskInput(const std::filesystem::path& path) : path_(fileOf(path)), bytes_(readFile(path_, kLimit)) {
@@ -199,11 +173,17 @@ void demandShape(const std::filesystem::path& path, bool known, const char* what
   }
 }
 
-std::string jsonText(const OrderedJson& document) {
-  std::string text;
-  appendJson(text, document, 0);
-  text += '\n';
-  return text;
+void shapeFromComplete(const std::vector<std::pair<int, int>>& heads, MaskShape& shape) {
+  int layers = 0;
+  int perLayer = 0;
+  for (const auto& [layer, head] : heads) {
+    layers = std::max(layers, layer + 1);
+    perLayer = std::max(perLayer, head + 1);
+  }
+  if (!heads.empty() && heads.size() == static_cast<std::size_t>(layers) * static_cast<std::size_t>(perLayer)) {
+    shape.layers = layers;
+    shape.heads = perLayer;
+  }
 }
 
 }  // namespace headscope::masks

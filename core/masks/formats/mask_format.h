@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "core/files/json.h"
+#include "core/files/json_text.h"
 #include "core/masks/mask_file.h"
 
 namespace headscope::masks {
@@ -53,6 +54,18 @@ const MaskFormat& prunedHeadsFormat();
 const MaskFormat& bertologyFormat();
 const MaskFormat& transformerLensFormat();
 const MaskFormat& safetensorsFormat();
+const MaskFormat& duoAttentionFormat();
+const MaskFormat& prulongFormat();
+const MaskFormat& retrievalHeadFormat();
+const MaskFormat& qrHeadFormat();
+const MaskFormat& qrHeadScoresFormat();
+const MaskFormat& minferenceFormat();
+const MaskFormat& cofiFormat();
+const MaskFormat& mergekitFormat();
+const MaskFormat& llamaCppFormat();
+const MaskFormat& blockConfigsFormat();
+const MaskFormat& tappaScoresFormat();
+const MaskFormat& tappaOrderFormat();
 
 // Shared by the formats.
 
@@ -80,6 +93,9 @@ void keepAll(MaskDocument& document);
 void dropHead(const MaskInput& input, MaskDocument& document, int layer, int head);
 void dropLayer(const MaskInput& input, MaskDocument& document, int layer);
 
+/// Takes the shape from a list of (layer, head) that is complete for some shape; leaves it as it is otherwise.
+void shapeFromComplete(const std::vector<std::pair<int, int>>& heads, MaskShape& shape);
+
 /// Pruned heads by layer, from `keep`.
 std::vector<std::vector<int>> prunedByLayer(const MaskDocument& document);
 
@@ -88,8 +104,5 @@ void demandHeads(const std::filesystem::path& path, const MaskDocument& document
 void demandScores(const std::filesystem::path& path, const MaskDocument& document, MaskAxis axis);
 void demandLayers(const std::filesystem::path& path, const MaskDocument& document);
 void demandShape(const std::filesystem::path& path, bool known, const char* what);
-
-/// JSON text with two spaces of indentation and a final newline; lists of numbers stay on one line.
-std::string jsonText(const OrderedJson& document);
 
 }  // namespace headscope::masks
