@@ -3,13 +3,17 @@
 // Which of TAPPA's cases a head shows (tappa.md 2), as five continuous scores from the attention itself, and beside
 // them what q, k and RoPE predict. The label follows from scores and thresholds; a head can show several cases.
 //
-// Measured. Two rows agree by the mass that they share, Σ_i min(p, p'), beyond what two shuffled rows would share
-// (chance-corrected as Cohen's kappa: 0 = chance, 1 = the same row):
-//   column(l)  row t against row t + l at the same keys             → how stable columns are over time
-//   diagonal   row t against row t + 1 at keys moved by one         → how stable diagonals are
-// re_access = columns stable from step to step and over longer lags; sequential and periodic_sequential share the
-// stability of the diagonals, split by the strength of the measured period; seasonal = rows come back after L tokens
-// but not in between; unpredictable = 1 − the largest of these. Formulas in definitions and resources/help/cases.md.
+// Measured. Two rows agree by the mass that they share, Σ_i min(p, p'), beyond what they share by chance, which is what
+// they share when one is moved along the keys (corrected as Cohen's kappa: 0 = chance, 1 = the same row):
+//   column(l)    row t against row t + l at the same keys: how stable columns are over l steps
+//   diagonal(l)  row t against row t + l at keys moved by l: how stable diagonals are over l steps
+// With C = √(column(1) · column(long)), D = √(diagonal(1) · diagonal(long)), π = 1 / (1 + exp((threshold − strength) /
+// width)):
+//   re_access = C    sequential = D (1 − π)    periodic_sequential = D π
+//   seasonal = column(L) · (1 − column(L/2)) · (1 − D)    unpredictable = 1 − the largest of these four
+// Predicted. The same quantities from autocorrelations of q and k: column(l) from queries after RoPE, each channel
+// weighted with the keys' mean square there; diagonal(l) from q and k before RoPE; the period from the predicted logit
+// by distance.
 
 #include <array>
 #include <cstdint>
@@ -31,21 +35,21 @@ using CaseScores = std::array<double, kCaseCount>;  ///< each 0 … 1, indexed b
 
 /// All adjustable in the window; the label follows.
 struct CaseThresholds {
-  double predictable = 0.5;     ///< a head whose best case scores less is unpredictable
+  double predictable = 0.5;     ///< a head whose best case scores less is labelled unpredictable
   double periodStrength = 0.8;  ///< autocorrelation at which half of a stable diagonal counts as periodic
   double periodWidth = 0.05;    ///< how fast that turns from 0 to 1
 };
 
 /// What the scores are made from, kept so that thresholds can change without touching the attention again.
 struct CaseEvidence {
-  double columnStep = 0;     ///< column(1), 0 … 1
-  double columnLong = 0;     ///< column over longer lags, 0 … 1
-  double diagonalStep = 0;   ///< 0 … 1
-  double seasonRows = 0;     ///< column(L) at the best season, 0 … 1
-  double seasonBetween = 0;  ///< column(L/2), 0 … 1
-  std::int64_t season = 0;   ///< L in tokens; 0: none
-  double periodStrength = 0;
-  std::int64_t rows = 0;  ///< anchor rows looked at
+  double columnStep = 0;      ///< column(1), 0 … 1
+  double columnLong = 0;      ///< the lower of column at two longer lags
+  double diagonalStep = 0;    ///< diagonal(1)
+  double diagonalLong = 0;    ///< the lower of diagonal at the two longer lags
+  double seasonRows = 0;      ///< column(L) at the season
+  double seasonBetween = 0;   ///< column(L/2)
+  std::int64_t season = 0;    ///< L in tokens, from queries after RoPE; 0: none
+  double periodStrength = 0;  ///< of the (measured or predicted) period by distance
 };
 
 struct CaseResult {
@@ -59,7 +63,7 @@ struct CaseResult {
 
 struct CaseOptions {
   CaseThresholds thresholds;
-  std::int64_t anchors = 96;  ///< rows looked at, spread evenly; fewer = faster, noisier
+  std::int64_t anchors = 48;  ///< places looked at, spread evenly; each costs up to seven rows. Fewer = faster, noisier
 };
 
 CaseResult classify(const HeadVectors& head, const RopeLens& lens, const CaseOptions& options = {},

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "core/analysis/packed_rows.h"
 #include "core/analysis/rotation_table.h"
 #include "core/base/job_control.h"
 #include "core/capture/capture.h"
@@ -36,6 +37,7 @@ LayerFrame makeLayerFrame(const Capture& capture, int layer, const Interventions
 struct KeyVectors {
   std::vector<double> k;     ///< [tokens, dim] before RoPE, under the interventions
   std::vector<double> dotK;  ///< [tokens, dim] after RoPE and any step after it
+  PackedRows packed;         ///< dotK once more, as the product kernel reads it
 };
 std::shared_ptr<const KeyVectors> makeKeyVectors(const Capture& capture, const LayerFrame& frame, int kvHead);
 
@@ -70,6 +72,10 @@ struct HeadVectors {
 /// `keys` as makeKeyVectors gave them for this head's KV head. Throws Error if `head` doesn't exist.
 HeadVectors makeHeadVectors(const Capture& capture, std::shared_ptr<const LayerFrame> frame, int head,
                             std::shared_ptr<const KeyVectors> keys);
+
+/// A head that is in no capture: q and k [tokens, dim] before RoPE; positions empty = 0 … tokens−1.
+HeadVectors makeHeadVectors(std::vector<double> q, std::vector<double> k, int dim, AttentionSpec spec,
+                            std::optional<Rope> rope, std::vector<std::int64_t> positions = {});
 
 /// All three steps, for one head.
 HeadVectors makeHeadVectors(const Capture& capture, int layer, int head, const Interventions& interventions = {});

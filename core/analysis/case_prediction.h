@@ -1,0 +1,28 @@
+#pragma once
+
+// What q, k and RoPE alone predict about a head's case: the quantities of CaseEvidence from autocorrelations, without
+// looking at a single row of attention. Inside core/analysis only.
+
+#include <cstdint>
+#include <vector>
+
+#include "core/analysis/cases.h"
+
+namespace headscope {
+
+/// [lags] how alike the logits of rows l apart are expected to be at the same keys: the autocorrelation of the queries
+/// after RoPE, channel by channel, weighted with the keys' mean square there; 1 at lag 0.
+std::vector<double> queryCorrelationByLag(const HeadVectors& head);
+
+/// The same for rows and keys both moved by `lag`: Σ_m Re(Aq_m(l) conj(Ak_m(l))) / Σ_m Aq_m(0) Ak_m(0), A the complex
+/// autocorrelation of a channel before RoPE.
+double diagonalCorrelation(const HeadVectors& head, std::int64_t lag);
+
+/// The lag at which rows come back: the local maximum that rises most above what lies before it, 2 ≤ L ≤ lags / 3; 0 if
+/// none.
+std::int64_t prominentLag(const std::vector<double>& correlationByLag);
+
+CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double>& predictedByDistance,
+                               std::int64_t firstLag, std::int64_t secondLag);
+
+}  // namespace headscope

@@ -1,0 +1,254 @@
+#include "core/analysis/report.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+#include <numeric>
+
+#include "core/analysis/parallel_jobs.h"
+
+namespace headscope {
+namespace {
+
+HeadReport reportHead(const HeadVectors& head, const EarlierTokens& earlier, const AnalysisOptions& options,
+                      const JobControl& control) {
+  HeadReport report;
+  report.layer = head.frame->layer;
+  report.head = head.head;
+  report.kvHead = head.kvHead;
+  similarityScores(head, report.scores);
+  attentionScores(head, earlier, options.sample, options.verticalSlash, report.scores, nullptr, control);
+  if (options.measures) {
+    report.measures = allMeasures(queriesBeforeRope(head));
+  }
+  const RopeLens lens = ropeLens(head, control);
+  report.dominantChannel = lens.spectrum.dominant;
+  report.dominance = lens.spectrum.dominance;
+  report.period.predicted = lens.spectrum.predictedPeriod;
+  if (lens.measuredPeriod) {
+    report.period.measured = lens.measuredPeriod->tokens;
+    report.period.strength = lens.measuredPeriod->strength;
+  }
+  if (options.cases) {
+    report.cases = classify(head, lens, options.caseOptions, control);
+  }
+  if (options.bounds) {
+    report.bounds = checkBounds(head, {options.season, options.sample, false}, control);
+  }
+  return report;
+}
+
+/// Mean over those that are a number; NaN if none is.
+template <typename Values>
+double meanOf(const Values& values) {
+  double sum = 0;
+  int count = 0;
+  for (const double value : values) {
+    if (!std::isnan(value)) {
+      sum += value;
+      ++count;
+    }
+  }
+  return count > 0 ? sum / count : std::numeric_limits<double>::quiet_NaN();
+}
+
+void fillMeans(LayerReport& layer) {
+  const auto column = [&layer](auto pick) {
+    std::vector<double> values;
+    for (const HeadReport& head : layer.heads) {
+      values.push_back(pick(head));
+    }
+    return meanOf(values);
+  };
+  for (std::size_t s = 0; s < kScoreCount; ++s) {
+    layer.means.values[s] = column([s](const HeadReport& head) { return head.scores.values[s]; });
+  }
+  if (!layer.heads.empty() && layer.heads.front().measures) {
+    layer.measures.emplace();
+    for (std::size_t m = 0; m < kMeasureCount; ++m) {
+      (*layer.measures)[m] = column([m](const HeadReport& head) { return (*head.measures)[m]; });
+    }
+  }
+}
+
+/// The work on a capture: one job per KV head, whose query heads share its keys.
+class CaptureAnalysis {
+ public:
+  CaptureAnalysis(const Capture& capture, const AnalysisOptions& options, const JobControl& control)
+      : capture_(capture), options_(options), control_(control), earlier_(capture.header().ids) {
+    std::vector<int> layers = options.layers;
+    for (int layer = 0; options.layers.empty() && layer < capture.header().layers; ++layer) {
+      if (capture.ready(layer)) {
+        layers.push_back(layer);
+      }
+    }
+    states_.resize(layers.size());
+    for (std::size_t index = 0; index < layers.size(); ++index) {
+      const CaptureLayer& data = capture.layer(layers[index]);
+      states_[index].report.layer = layers[index];
+      states_[index].report.heads.resize(static_cast<std::size_t>(data.heads));
+      states_[index].pending = data.kvHeads;
+      for (int kvHead = 0; kvHead < data.kvHeads; ++kvHead) {
+        jobs_.emplace_back(index, kvHead);
+      }
+      heads_ += data.heads;
+    }
+  }
+
+  std::vector<LayerReport> run() {
+    control_.checkpoint("analysis", 0, heads_);
+    runJobs(static_cast<std::int64_t>(jobs_.size()), options_.threads, control_,
+            [this](std::int64_t job, const JobControl& control) {
+              const auto& [index, kvHead] = jobs_[static_cast<std::size_t>(job)];
+              runGroup(states_[index], kvHead, control);
+            });
+    std::vector<LayerReport> layers;
+    for (LayerState& state : states_) {
+      layers.push_back(std::move(state.report));
+    }
+    return layers;
+  }
+
+ private:
+  struct LayerState {
+    LayerReport report;
+    std::shared_ptr<const LayerFrame> frame;
+    int pending = 0;  ///< KV heads that are not done
+  };
+
+  std::shared_ptr<const LayerFrame> frameOf(LayerState& state) {
+    const std::lock_guard lock(frames_);
+    if (!state.frame) {
+      state.frame = std::make_shared<const LayerFrame>(makeLayerFrame(capture_, state.report.layer, {}, &rotation_));
+    }
+    return state.frame;
+  }
+
+  void runGroup(LayerState& state, int kvHead, const JobControl& control) {
+    const auto frame = frameOf(state);
+    const CaptureLayer& data = capture_.layer(state.report.layer);
+    const auto keys = makeKeyVectors(capture_, *frame, kvHead);
+    const int group = data.heads / data.kvHeads;
+    for (int head = kvHead * group; head < (kvHead + 1) * group; ++head) {
+      control.checkpoint();
+      state.report.heads[static_cast<std::size_t>(head)] =
+          reportHead(makeHeadVectors(capture_, frame, head, keys), earlier_, options_, control);
+      const std::lock_guard lock(results_);
+      control_.checkpoint("analysis", ++done_, heads_);
+    }
+    const std::lock_guard lock(results_);
+    if (--state.pending == 0) {
+      fillMeans(state.report);
+      state.frame.reset();
+      if (options_.onLayer) {
+        options_.onLayer(state.report);
+      }
+    }
+  }
+
+  const Capture& capture_;
+  const AnalysisOptions& options_;
+  const JobControl& control_;
+  EarlierTokens earlier_;
+  std::vector<LayerState> states_;
+  std::vector<std::pair<std::size_t, int>> jobs_;  ///< index into states_, KV head
+  std::mutex frames_, results_;
+  std::shared_ptr<const RotationTable> rotation_;
+  std::int64_t heads_ = 0, done_ = 0;
+};
+
+/// Ranks from 0, ties get their mean rank.
+std::vector<double> ranks(const std::vector<double>& values) {
+  std::vector<std::size_t> order(values.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&values](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  std::vector<double> rank(values.size());
+  for (std::size_t first = 0; first < order.size();) {
+    std::size_t last = first + 1;
+    while (last < order.size() && values[order[last]] == values[order[first]]) {
+      ++last;
+    }
+    for (std::size_t j = first; j < last; ++j) {
+      rank[order[j]] = static_cast<double>(first + last - 1) / 2;
+    }
+    first = last;
+  }
+  return rank;
+}
+
+std::optional<double> correlation(const std::vector<double>& x, const std::vector<double>& y) {
+  const double meanX = meanOf(x), meanY = meanOf(y);
+  double xy = 0, xx = 0, yy = 0;
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    xy += (x[j] - meanX) * (y[j] - meanY);
+    xx += (x[j] - meanX) * (x[j] - meanX);
+    yy += (y[j] - meanY) * (y[j] - meanY);
+  }
+  return xx > 0 && yy > 0 ? std::optional(xy / std::sqrt(xx * yy)) : std::nullopt;
+}
+
+CaseAgreement agreement(const std::vector<LayerReport>& layers) {
+  CaseAgreement result;
+  std::array<std::vector<double>, kCaseCount> predicted, measured;
+  for (const LayerReport& layer : layers) {
+    for (const HeadReport& head : layer.heads) {
+      ++result.heads;
+      result.sameLabel += head.cases.label == head.cases.predictedLabel ? 1 : 0;
+      for (std::size_t c = 0; c < kCaseCount; ++c) {
+        predicted[c].push_back(head.cases.predicted[c]);
+        measured[c].push_back(head.cases.scores[c]);
+      }
+    }
+  }
+  for (std::size_t c = 0; c < kCaseCount; ++c) {
+    result.rankCorrelation[c] = correlation(ranks(predicted[c]), ranks(measured[c]));
+  }
+  return result;
+}
+
+}  // namespace
+
+Report analyzeCapture(const Capture& capture, const AnalysisOptions& options, const JobControl& control) {
+  const auto start = std::chrono::steady_clock::now();
+  Report report;
+  report.tokens = capture.tokens();
+  report.exact = options.sample.exact(capture.tokens());
+  report.layers = CaptureAnalysis(capture, options, control).run();
+  if (options.cases) {
+    report.agreement = agreement(report.layers);
+  }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+void setBlockInfluence(Report& report, const std::vector<double>& published, const std::vector<double>& residual) {
+  const auto value = [](const std::vector<double>& values, int layer) -> std::optional<double> {
+    const auto index = static_cast<std::size_t>(layer);
+    return index < values.size() && !std::isnan(values[index]) ? std::optional(values[index]) : std::nullopt;
+  };
+  for (LayerReport& layer : report.layers) {
+    layer.blockInfluence = value(published, layer.layer);
+    layer.blockInfluenceResidual = value(residual, layer.layer);
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> reportDefinitions(const AnalysisOptions& options) {
+  std::vector<std::pair<std::string, std::string>> definitions;
+  for (const ScoreDefinition& score : scoreDefinitions()) {
+    definitions.emplace_back(score.name, score.text);
+  }
+  for (const ScoreDefinition& figure : furtherDefinitions()) {
+    const bool measure = figure.name.starts_with("q_similarity_");
+    const bool asked = measure                                   ? options.measures
+                       : figure.name.starts_with("case_scores.") ? options.cases
+                       : figure.name.starts_with("bounds.")      ? options.bounds
+                                                                 : true;
+    if (asked) {
+      definitions.emplace_back(figure.name, figure.text);
+    }
+  }
+  return definitions;
+}
+
+}  // namespace headscope
