@@ -10,6 +10,7 @@
 
 #include "core/base/job_control.h"
 #include "core/capture/capture.h"
+#include "core/maps/sweep.h"
 #include "core/rope/interventions.h"
 
 namespace headscope {
@@ -25,11 +26,11 @@ struct HeadView {
   std::optional<float> sink;  ///< p = exp(logit) / (exp(lse) + exp(sink))
 
   /// First visible key of row t; the last is t itself.
-  std::int64_t firstKey(std::int64_t t) const noexcept {
-    return window && t >= *window ? t - *window + 1 : 0;
-  }
+  std::int64_t firstKey(std::int64_t t) const noexcept { return window && t >= *window ? t - *window + 1 : 0; }
   float logit(std::int64_t t, std::int64_t i) const noexcept;        ///< −inf if i is not visible
   float probability(std::int64_t t, std::int64_t i) const noexcept;  ///< 0 if i is not visible
+  float normalizer(std::int64_t t) const noexcept;  ///< log of a row's divisor: lse, and the sink if there is one
+  LogitRule rule() const;
 };
 
 /// Reads, rotates, and takes or computes the log-sum-exp (recomputed under interventions).

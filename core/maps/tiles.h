@@ -26,11 +26,11 @@ struct TileKey {
 /// Values of one tile for every pooling at once; NaN marks cells with no visible pair ("no value", not zero).
 struct Tile {
   TileKey key;
-  bool exact = true;         ///< false: from sampled rows
-  std::vector<float> max;    ///< [256, 256]
-  std::vector<float> mean;   ///< [256, 256]
-  std::vector<float> mass;   ///< [256, 256]
-  std::vector<float> logit;  ///< [256, 256] at level 0 only, else the largest logit in the cell
+  bool exact = true;              ///< false: from sampled rows
+  std::vector<float> max;         ///< [256, 256]
+  std::vector<float> mean;        ///< [256, 256]
+  std::vector<float> mass;        ///< [256, 256]
+  std::vector<float> logit;       ///< [256, 256] at level 0 only, else the largest logit in the cell
   float lowest = 0, highest = 0;  ///< of `max`, over cells with a value
 };
 
