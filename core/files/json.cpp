@@ -1,6 +1,8 @@
 #include "core/files/json.h"
 
 #include <cmath>
+#include <limits>
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -73,6 +75,21 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   std::vector<std::unordered_set<std::string>> keys_;
 };
 
+// Nothing if the value is no whole number of 64 bits. Some writers store whole numbers as 8.0.
+std::optional<std::int64_t> wholeNumber(const Json& value) {
+  if (value.is_number_unsigned()) {
+    const auto number = value.get<std::uint64_t>();
+    return number <= std::numeric_limits<std::int64_t>::max() ? std::optional(static_cast<std::int64_t>(number))
+                                                              : std::nullopt;
+  }
+  if (value.is_number_integer()) {
+    return value.get<std::int64_t>();
+  }
+  const double real = value.is_number_float() ? value.get<double>() : NAN;
+  const bool whole = std::floor(real) == real && std::abs(real) < 0x1p63;
+  return whole ? std::optional(static_cast<std::int64_t>(real)) : std::nullopt;
+}
+
 }  // namespace
 
 Json parseJson(std::string_view text, const std::string& where, const JsonLimits& limits) {
@@ -123,14 +140,11 @@ const Json& JsonReader::at(const char* key) const {
 
 std::int64_t JsonReader::integer(const char* key, std::int64_t low, std::int64_t high) const {
   const Json& value = at(key);
-  // Some writers store whole numbers as 8.0.
-  const bool whole = value.is_number_integer() || (value.is_number_float() && std::floor(value.get<double>()) ==
-                                                                                   value.get<double>());
-  const double wide = whole ? value.get<double>() : 0;
-  if (!whole || wide < static_cast<double>(low) || wide > static_cast<double>(high)) {
+  const std::optional<std::int64_t> number = wholeNumber(value);
+  if (!number || *number < low || *number > high) {
     fail(concat("\"", key, "\" is ", value.dump().substr(0, 60), ", expected a whole number from ", low, " to ", high));
   }
-  return value.is_number_integer() ? value.get<std::int64_t>() : static_cast<std::int64_t>(wide);
+  return *number;
 }
 
 std::int64_t JsonReader::integerOr(const char* key, std::int64_t fallback, std::int64_t low, std::int64_t high) const {
