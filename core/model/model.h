@@ -1,6 +1,7 @@
 #pragma once
 
-// A decoder LLM, loaded from disk and run by LibTorch. No LibTorch header here. A Model is used by one thread at a time.
+// A decoder LLM, loaded from disk and run by LibTorch. No LibTorch header here. A Model is used by one thread at a
+// time.
 
 #include <cstdint>
 #include <filesystem>
@@ -19,31 +20,36 @@ namespace headscope {
 enum class ArithmeticType { Auto, F32, BF16, F16 };
 
 struct ModelOptions {
-  std::string device = "auto";                          ///< auto, cpu, cuda, cuda:N
-  ArithmeticType arithmetic = ArithmeticType::Auto;     ///< Auto: f32 on the CPU; the weights' type on a GPU
-  int threads = 0;                                      ///< 0: all cores
+  std::string device = "auto";                       ///< auto, cpu, cuda, cuda:N
+  ArithmeticType arithmetic = ArithmeticType::Auto;  ///< Auto: f32 on the CPU; the weights' type on a GPU
+  int threads = 0;                                   ///< 0: all cores
 };
 
 struct RunOptions {
   bool capture = true;
-  bool values = false;             ///< capture v too
-  bool logits = false;             ///< keep all logits [tokens, vocab]
-  std::int64_t block = 0;          ///< query rows of one block of the prefill; 0: chosen from the machine
-  std::filesystem::path file;      ///< capture straight into this file
+  bool values = false;         ///< capture v too
+  bool logits = false;         ///< keep all logits [tokens, vocab]
+  bool loss = true;            ///< false (and no logits): the output head is left out
+  std::int64_t block = 0;      ///< query rows of one block of the prefill; 0: chosen from the machine
+  std::filesystem::path file;  ///< capture straight into this file
   FloatType captureType = FloatType::F32;
-  std::string text;                ///< goes into the capture's header
-  std::vector<std::string> tokens; ///< likewise
+  std::string text;                 ///< goes into the capture's header
+  std::vector<std::string> tokens;  ///< likewise
   /// Called once, when shapes are known and before the first layer: readers may watch layers become ready.
   std::function<void(std::shared_ptr<const Capture>)> started;
+  /// The residual stream [rows, hidden], block after block, `first` = its first token: what layer `layer` reads; for
+  /// `layer` = number of layers what the last layer returns; for number of layers + 1 that after the final norm. The
+  /// rows are valid during the call.
+  std::function<void(int layer, std::int64_t first, std::span<const float> rows)> hidden;
   std::function<void(int layer)> layerDone;  ///< q, k, lse of this layer are ready
 };
 
 struct RunResult {
   std::shared_ptr<const Capture> capture;  ///< null if not asked for
   std::vector<float> logits;               ///< [tokens, vocab] if asked for
-  double loss = 0;      ///< mean over positions 0 … T−2 of the cross entropy of the next id, nats; NaN for one token
-  double seconds = 0;   ///< of the prefill
-  std::uint64_t peakBytes = 0;  ///< resident memory of this process at its peak
+  double loss = 0;     ///< mean over positions 0 … T−2 of the cross entropy of the next id, nats; NaN for one token
+  double seconds = 0;  ///< of the prefill
+  std::uint64_t peakBytes = 0;     ///< resident memory of this process at its peak
   std::vector<std::string> notes;  ///< e.g. "out of GPU memory: smaller blocks"
 };
 

@@ -1,0 +1,133 @@
+#include "core/model/detail/layer_step.h"
+
+#include <algorithm>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+
+#include "core/model/detail/attention.h"
+
+namespace headscope {
+namespace {
+
+at::ScalarType scalarType(FloatType type) {
+  return type == FloatType::F32 ? at::kFloat : type == FloatType::BF16 ? at::kBFloat16 : at::kHalf;
+}
+
+void copyRows(const at::Tensor& target, std::int64_t first, const at::Tensor& rows) {
+  if (target.defined()) {
+    target.narrow(1, first, rows.size(0)).copy_(rows.transpose(0, 1));
+  }
+}
+
+}  // namespace
+
+CaptureRows::CaptureRows(const CaptureBuilder::Target& target, FloatType type, const CaptureBuilder::LayerShape& shape,
+                         std::int64_t tokens) {
+  const auto over = [&](std::byte* data, int heads) {
+    return data == nullptr ? at::Tensor()
+                           : at::from_blob(data, {heads, tokens, shape.dim}, at::dtype(scalarType(type)));
+  };
+  q_ = over(target.q, shape.heads);
+  k_ = over(target.k, shape.kvHeads);
+  v_ = over(target.v, shape.kvHeads);
+  lse_ = at::from_blob(target.lse, {shape.heads, tokens}, at::dtype(at::kFloat));
+}
+
+void CaptureRows::queries(std::int64_t first, const at::Tensor& q) {
+  copyRows(q_, first, q);
+}
+void CaptureRows::keys(std::int64_t first, const at::Tensor& k) {
+  copyRows(k_, first, k);
+}
+void CaptureRows::values(std::int64_t first, const at::Tensor& v) {
+  copyRows(v_, first, v);
+}
+void CaptureRows::logSumExp(std::int64_t first, const at::Tensor& lse) {
+  lse_.narrow(1, first, lse.size(1)).copy_(lse);
+}
+
+RotaryTables::RotaryTables(const plan::Decoder& decoder, const std::vector<Rope>& ropes, std::int64_t tokens) {
+  for (std::size_t i = 0; i < decoder.ropes.size(); ++i) {
+    tables_.push_back(rotaryTable(ropes[i], 0, tokens, at::kCPU));
+  }
+}
+
+std::optional<RotaryTable> RotaryTables::rows(const plan::Attention& attention, std::int64_t first, std::int64_t count,
+                                              const at::Device& device) {
+  if (!attention.rope) {
+    return std::nullopt;
+  }
+  RotaryTable& whole = tables_[static_cast<std::size_t>(*attention.rope)];
+  if (whole.cos.device() != device) {  // layers on one device come one after the other
+    whole.cos = whole.cos.to(device);
+    whole.sin = whole.sin.to(device);
+  }
+  RotaryTable rows = whole;
+  rows.cos = whole.cos.narrow(0, first, count);
+  rows.sin = whole.sin.narrow(0, first, count);
+  return rows;
+}
+
+LayerStep::LayerStep(const Engine& engine, RotaryTables& tables, std::int64_t capacity)
+    : engine_(engine), tables_(tables), capacity_(capacity), cache_(engine.decoder().layers.size()) {}
+
+bool LayerStep::borrowed(int layer) const {
+  const auto& layers = engine_.decoder().layers;
+  return std::any_of(layers.begin(), layers.end(),
+                     [layer](const plan::Layer& other) { return other.attention.keysFrom == layer; });
+}
+
+void LayerStep::store(int layer, std::int64_t first, const Projections& projections, const at::Tensor& k) {
+  KeyValues& own = cache_[static_cast<std::size_t>(layer)];
+  if (!own.k.defined()) {
+    own.k = at::empty({k.size(1), capacity_, k.size(2)}, k.options());
+    own.v = at::empty_like(own.k);
+    own.kBeforeRope = borrowed(layer) ? at::empty_like(own.k) : at::Tensor();
+  }
+  copyRows(own.k, first, k);
+  copyRows(own.v, first, projections.v);
+  copyRows(own.kBeforeRope, first, projections.k);
+}
+
+at::Tensor LayerStep::run(int layer, std::int64_t first, const at::Tensor& x, const at::Tensor& perLayer,
+                          CaptureRows* capture) {
+  const plan::Decoder& decoder = engine_.decoder();
+  const plan::Layer& plan = decoder.layers[static_cast<std::size_t>(layer)];
+  const plan::Attention& attention = plan.attention;
+  const Weights& weights = engine_.weights;
+  const std::int64_t rows = x.size(0);
+  const Projections own = project(weights, attention, applyNorm(weights, plan.attentionIn, x));
+  const std::optional<RotaryTable> rotary = tables_.rows(attention, first, rows, x.device());
+  const RotaryTable* table = rotary ? &*rotary : nullptr;
+  if (own.k.defined()) {
+    store(layer, first, own, keysForProduct(weights, attention, table, own.k));
+  }
+  const KeyValues& keys = cache_[static_cast<std::size_t>(attention.keysFrom.value_or(layer))];
+  if (capture != nullptr) {
+    capture->queries(first, own.q);
+    capture->keys(first, own.k.defined() ? own.k : keys.kBeforeRope.narrow(1, first, rows).transpose(0, 1));
+    capture->values(first, own.v.defined() ? own.v : keys.v.narrow(1, first, rows).transpose(0, 1));
+  }
+  const at::Tensor q = queriesForProduct(weights, attention, table, own.q, first).transpose(0, 1).contiguous();
+  const Attended attended = attend(attention, q, keys.k, keys.v, weights[attention.sinks], first);
+  if (capture != nullptr) {
+    capture->logSumExp(first, attended.lse);
+  }
+  return finishLayer(weights, decoder, plan, x, attended.mixed, perLayer);
+}
+
+void LayerStep::release(int layer) {
+  const auto& layers = engine_.decoder().layers;
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(layer); ++i) {
+    const auto later = layers.begin() + layer + 1;
+    const bool needed = std::any_of(
+        later, layers.end(), [i](const plan::Layer& other) { return other.attention.keysFrom == static_cast<int>(i); });
+    if (!needed) {
+      cache_[i] = {};
+    }
+  }
+}
+
+}  // namespace headscope

@@ -1,0 +1,73 @@
+#pragma once
+
+// One layer for one block of tokens: the unit from which prefill and decoding are built. LibTorch header: internal
+// to core/model.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/capture/capture.h"
+#include "core/model/detail/engine.h"
+
+#include "core/model/detail/block.h"
+
+namespace headscope {
+
+/// Keys and values of one layer as the dot product reads them, [G, capacity, D].
+struct KeyValues {
+  at::Tensor k, v;
+  at::Tensor kBeforeRope;  ///< only where another layer borrows these keys and the capture needs them again
+};
+
+/// Where the captured rows of one layer go.
+class CaptureRows {
+ public:
+  CaptureRows(const CaptureBuilder::Target& target, FloatType type, const CaptureBuilder::LayerShape& shape,
+              std::int64_t tokens);
+
+  void queries(std::int64_t first, const at::Tensor& q);      ///< [rows, H, D]
+  void keys(std::int64_t first, const at::Tensor& k);         ///< [rows, G, D]
+  void values(std::int64_t first, const at::Tensor& v);       ///< [rows, G, D]
+  void logSumExp(std::int64_t first, const at::Tensor& lse);  ///< [H, rows]
+
+ private:
+  at::Tensor q_, k_, v_, lse_;  ///< over the target's memory, [heads, tokens, D]; undefined where there is none
+};
+
+/// Rotary tables of a run: for a text of `tokens` tokens, or up to `tokens` while decoding.
+class RotaryTables {
+ public:
+  RotaryTables(const plan::Decoder& decoder, const std::vector<Rope>& ropes, std::int64_t tokens);
+  /// Rows first … first + count − 1; nothing in a layer without RoPE.
+  std::optional<RotaryTable> rows(const plan::Attention& attention, std::int64_t first, std::int64_t count,
+                                  const at::Device& device);
+
+ private:
+  std::vector<RotaryTable> tables_;
+};
+
+class LayerStep {
+ public:
+  LayerStep(const Engine& engine, RotaryTables& tables, std::int64_t capacity);
+
+  /// `x` [rows, E] are tokens first … first + rows − 1 as this layer reads them; those before have been here.
+  /// `perLayer` [rows, P] or undefined. Returns the layer's output.
+  at::Tensor run(int layer, std::int64_t first, const at::Tensor& x, const at::Tensor& perLayer, CaptureRows* capture);
+
+  /// Keys and values of `layer` are not needed any more, unless a later layer reads them.
+  void release(int layer);
+
+ private:
+  void store(int layer, std::int64_t first, const Projections& projections, const at::Tensor& k);
+  bool borrowed(int layer) const;
+
+  const Engine& engine_;
+  RotaryTables& tables_;
+  std::int64_t capacity_;
+  std::vector<KeyValues> cache_;  ///< [layers]
+};
+
+}  // namespace headscope

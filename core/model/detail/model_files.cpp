@@ -1,0 +1,139 @@
+#include "core/model/detail/model_files.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/model/detail/config.h"
+#include "core/model/families/families.h"
+
+namespace headscope {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string nameOf(const fs::path& path) {
+  std::error_code ignored;
+  const fs::path full = fs::weakly_canonical(path, ignored);
+  const fs::path& named = full.empty() ? path : full;
+  return fs::is_directory(named, ignored) ? named.filename().string() : named.stem().string();
+}
+
+ModelFiles openFolder(const fs::path& path) {
+  const fs::path file = path / "config.json";
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) {
+    throw Error(file.string(), "is not there: a model folder needs config.json beside its safetensors files");
+  }
+  Json json = readJson(file);
+  const auto source = TensorSource::open(path);
+  const Config config(std::move(json), file.string(), static_cast<std::int64_t>(source->tensors().size()));
+  const Architecture architecture = readArchitecture(config);
+  ModelFiles files;
+  files.format = "hf";
+  files.decoder = makePlan(architecture);
+  files.weights = safetensorsWeights(source, config.wrapped());
+  untieIfDifferent(files.decoder, *files.weights, architecture.names.head + ".weight");
+  return files;
+}
+
+std::vector<float> readVector(const plan::Tensor& tensor, const WeightFiles& weights) {
+  std::size_t count = 1;
+  for (const std::int64_t size : tensor.shape) {
+    count *= static_cast<std::size_t>(size);
+  }
+  std::vector<float> values(count);
+  weights.read(tensor.name, values);
+  return values;
+}
+
+}  // namespace
+
+ModelFiles openModelFiles(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) {
+    throw Error(path.string(), "there is no such file or folder");
+  }
+  if (!fs::is_directory(path, ignored)) {
+    throw Error(path.string(), "is neither a model folder nor a GGUF file");
+  }
+  ModelFiles files = openFolder(path);
+  files.path = path;
+  files.decoder.name = nameOf(path);
+  checkWeights(files.decoder, *files.weights);
+  return files;
+}
+
+std::vector<AttentionSpec> attentionSpecs(const ModelFiles& files) {
+  std::vector<AttentionSpec> specs;
+  for (const plan::Layer& layer : files.decoder.layers) {
+    AttentionSpec spec = plan::attentionSpec(layer.attention);
+    if (layer.attention.qkNorm == plan::QkNorm::HeadAfterRope) {
+      PostRopeStep step;
+      step.kind = PostRopeStep::Kind::RmsNorm;
+      step.eps = layer.attention.qNorm.eps;
+      step.q = readVector(layer.attention.qNorm.weight, *files.weights);
+      step.k = readVector(layer.attention.kNorm.weight, *files.weights);
+      spec.postRope.push_back(std::move(step));
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+std::vector<std::vector<float>> sinksOf(const ModelFiles& files) {
+  std::vector<std::vector<float>> sinks;
+  for (const plan::Layer& layer : files.decoder.layers) {
+    const plan::Tensor& tensor = layer.attention.sinks;
+    sinks.push_back(tensor ? readVector(tensor, *files.weights) : std::vector<float>());
+  }
+  return sinks;
+}
+
+std::vector<CaptureBuilder::LayerShape> layerShapes(const plan::Decoder& decoder) {
+  std::vector<CaptureBuilder::LayerShape> shapes;
+  for (const plan::Layer& layer : decoder.layers) {
+    shapes.push_back({layer.attention.heads, layer.attention.kvHeads, layer.attention.headDim});
+  }
+  return shapes;
+}
+
+std::vector<Rope> ropesFor(const plan::Decoder& decoder, std::int64_t tokens) {
+  std::vector<Rope> ropes;
+  for (const RopeParameters& parameters : decoder.ropes) {
+    ropes.push_back(makeRope(parameters, tokens, decoder.where));
+  }
+  return ropes;
+}
+
+ModelInfo modelInfo(const ModelFiles& files) {
+  const plan::Decoder& decoder = files.decoder;
+  ModelInfo info;
+  info.path = files.path;
+  info.name = decoder.name;
+  info.format = files.format;
+  info.family = decoder.family;
+  info.layers = static_cast<int>(decoder.layers.size());
+  info.shapes = layerShapes(decoder);
+  info.heads = info.shapes.front().heads;
+  info.kvHeads = info.shapes.front().kvHeads;
+  info.headDim = info.shapes.front().dim;
+  info.hidden = decoder.hidden;
+  info.vocab = decoder.vocab;
+  info.contextLength = decoder.context;
+  info.parameters = parameterCount(decoder);
+  info.bytes = files.weights->bytes();
+  info.weightType = files.weights->commonType();
+  info.tied = decoder.tied;
+  info.attention = attentionSpecs(files);
+  info.ropes = ropesFor(decoder, 1);
+  info.notes = decoder.notes;
+  return info;
+}
+
+ModelInfo inspectModel(const fs::path& path) {
+  return modelInfo(openModelFiles(path));
+}
+
+}  // namespace headscope

@@ -1,0 +1,19 @@
+#pragma once
+
+// The prefill of a text: layer after layer, block after block. LibTorch header: internal to core/model.
+
+#include <cstdint>
+#include <span>
+
+#include "core/model/detail/engine.h"
+
+namespace headscope {
+
+/// Throws Error for ids outside the vocabulary or an empty text.
+void checkIds(const plan::Decoder& decoder, std::span<const std::int64_t> ids);
+
+/// At any time one layer's k and v, the hidden state [tokens, E] and one block's intermediate results are in memory.
+RunResult prefill(const Engine& engine, std::span<const std::int64_t> ids, const RunOptions& options,
+                  const JobControl& control);
+
+}  // namespace headscope

@@ -1,0 +1,75 @@
+#include "core/model/model.h"
+
+#include <new>
+#include <utility>
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include "core/base/error.h"
+#include "core/model/detail/engine.h"
+#include "core/model/detail/generate.h"
+#include "core/model/detail/prefill.h"
+
+namespace headscope {
+namespace {
+
+// LibTorch's exceptions become Errors of one line.
+template <typename Work>
+auto guarded(const std::string& where, Work&& work) {
+  try {
+    return work();
+  } catch (const c10::OutOfMemoryError&) {
+    throw Error(where, "the device's memory is not enough", ErrorKind::Memory);
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    const bool memory = text.find("allocate") != std::string::npos;
+    throw Error(where, text.substr(0, text.find('\n')), memory ? ErrorKind::Memory : ErrorKind::Input);
+  } catch (const std::bad_alloc&) {
+    throw Error(where, "memory is not enough", ErrorKind::Memory);
+  }
+}
+
+class TorchModel : public Model {
+ public:
+  explicit TorchModel(Engine engine) : engine_(std::move(engine)), info_(modelInfo(engine_.files)) {}
+
+  const ModelInfo& info() const override { return info_; }
+  std::string device() const override { return engine_.layerDevice.front().str(); }
+  std::string arithmetic() const override { return arithmeticName(engine_.type); }
+
+  RunResult run(std::span<const std::int64_t> ids, const RunOptions& options, const JobControl& control) override {
+    return guarded(info_.name, [&] {
+      const c10::InferenceMode inference;
+      enterEngine(engine_.threads);
+      return prefill(engine_, ids, options, control);
+    });
+  }
+
+  std::vector<std::int64_t> generate(std::span<const std::int64_t> prompt, const GenerateOptions& options,
+                                     const JobControl& control) override {
+    return guarded(info_.name, [&] {
+      const c10::InferenceMode inference;
+      enterEngine(engine_.threads);
+      return generateIds(engine_, prompt, options, control);
+    });
+  }
+
+ private:
+  Engine engine_;
+  ModelInfo info_;
+};
+
+}  // namespace
+
+std::shared_ptr<Model> Model::open(const std::filesystem::path& path, const ModelOptions& options,
+                                   const JobControl& control) {
+  return guarded(path.string(), [&]() -> std::shared_ptr<Model> {
+    const c10::InferenceMode inference;
+    return std::make_shared<TorchModel>(loadEngine(path, options, control));
+  });
+}
+
+}  // namespace headscope

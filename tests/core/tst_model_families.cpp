@@ -1,0 +1,125 @@
+// Every golden model of ../shared/models/families against what Hugging Face transformers computes with it, and a
+// committed selection of the same files.
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include <QtTest>
+
+#include "core/base/error.h"
+#include "core/files/json.h"
+#include "core/model/coverage.h"
+#include "core/model/golden.h"
+#include "core/model/model.h"
+
+namespace fs = std::filesystem;
+using namespace headscope;
+
+namespace {
+
+const fs::path kShared = fs::path(HEADSCOPE_SHARED) / "models/families";
+const fs::path kCommitted = fs::path(HEADSCOPE_SOURCE) / "tests/golden/families";
+
+bool covered(const std::string& family) {
+  const std::vector<std::string> types = coveredModelTypes();
+  const std::string inner = family == "gemma3" ? "gemma3_text" : family;
+  return std::find(types.begin(), types.end(), inner) != types.end();
+}
+
+}  // namespace
+
+class ModelFamilies : public QObject {
+  Q_OBJECT
+
+ private slots:
+  void matchesGolden_data();
+  void matchesGolden();
+  void everyFamilyIsCovered();
+  void smallBlocksGiveTheSame_data() { matchesGolden_data(); }
+  void smallBlocksGiveTheSame();
+};
+
+void ModelFamilies::matchesGolden_data() {
+  QTest::addColumn<QString>("folder");
+  QTest::addColumn<QString>("golden");
+  const fs::path root = fs::exists(kShared / "manifest.json") ? kShared : kCommitted;
+  const Json manifest = readJson(root / "manifest.json");
+  for (const Json& entry : manifest.at("cases")) {
+    if (!covered(entry.at("family").get<std::string>())) {
+      qInfo("not covered yet: %s", entry.at("case").get<std::string>().c_str());
+      continue;
+    }
+    const std::string name = entry.at("case").get<std::string>();
+    for (const Json& golden : entry.at("goldens")) {
+      const std::string file = golden.get<std::string>();
+      QTest::newRow((name + "/" + file).c_str())
+          << QString::fromStdString((root / name).string()) << QString::fromStdString((root / name / file).string());
+    }
+  }
+}
+
+void ModelFamilies::matchesGolden() {
+  QFETCH(QString, folder);
+  QFETCH(QString, golden);
+  ModelOptions options;
+  options.device = "cpu";
+  const auto model = Model::open(folder.toStdString(), options);
+  const GoldenReport report = checkGolden(*model, golden.toStdString());
+  std::string line;
+  for (const GoldenCheck& check : report.checks) {
+    line += concat("  ", check.quantity, " ", check.error);
+  }
+  qInfo("%s:%s", report.family.c_str(), line.c_str());
+  QVERIFY(report.find("logits") != nullptr);
+  QVERIFY(report.find("probabilities") != nullptr);
+  for (const GoldenCheck& check : report.checks) {
+    const std::string text =
+        concat(check.quantity, " of ", check.worst, ": ", check.error, ", allowed ", check.tolerance);
+    QVERIFY2(check.passed(), text.c_str());
+  }
+}
+
+void ModelFamilies::everyFamilyIsCovered() {
+  if (!fs::exists(kShared)) {
+    QSKIP("../shared/models/families is not here");
+  }
+  const Json manifest = readJson(kShared / "manifest.json");
+  for (const Json& entry : manifest.at("cases")) {
+    QVERIFY2(covered(entry.at("family").get<std::string>()), entry.at("case").get<std::string>().c_str());
+  }
+}
+
+// The block of query rows is a matter of speed only: windows, sinks and merged parts come out alike.
+void ModelFamilies::smallBlocksGiveTheSame() {
+  QFETCH(QString, folder);
+  ModelOptions modelOptions;
+  modelOptions.device = "cpu";
+  const auto model = Model::open(folder.toStdString(), modelOptions);
+  std::vector<std::int64_t> ids;
+  for (std::int64_t i = 0; i < 23; ++i) {
+    ids.push_back((i * i * 7 + 3) % model->info().vocab);
+  }
+  RunOptions options;
+  options.logits = true;
+  const RunResult whole = model->run(ids, options);
+  options.block = 5;
+  const RunResult blocks = model->run(ids, options);
+  QCOMPARE(whole.logits.size(), blocks.logits.size());
+  float largest = 0, worst = 0;
+  for (std::size_t i = 0; i < whole.logits.size(); ++i) {
+    largest = std::max(largest, std::abs(whole.logits[i]));
+    worst = std::max(worst, std::abs(whole.logits[i] - blocks.logits[i]));
+  }
+  QVERIFY2(worst <= 2e-5F * largest, concat(worst, " of ", largest).c_str());
+  for (int layer = 0; layer < model->info().layers; ++layer) {
+    const auto a = whole.capture->layer(layer).lse, b = blocks.capture->layer(layer).lse;
+    QCOMPARE(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      QVERIFY2(std::abs(a[i] - b[i]) <= 1e-4F, concat("lse.", layer, " ", a[i], " ", b[i]).c_str());
+    }
+  }
+}
+
+QTEST_GUILESS_MAIN(ModelFamilies)
+#include "tst_model_families.moc"
