@@ -1,7 +1,6 @@
 #pragma once
 
-// The tokenizer as a GGUF file describes it (keys tokenizer.ggml.*). Plain data; the reader of GGUF files
-// fills it, Tokenizer::fromGguf() uses it.
+// The tokenizer as a GGUF file describes it (keys tokenizer.ggml.*). Plain data; Tokenizer::fromGguf() uses it.
 
 #include <cstdint>
 #include <optional>
@@ -9,6 +8,8 @@
 #include <vector>
 
 namespace headscope {
+
+class GgufFile;
 
 /// Values of tokenizer.ggml.token_type.
 enum class GgufTokenType : std::int32_t {
@@ -37,5 +38,9 @@ struct GgufVocabulary {
   std::optional<bool> addSpacePrefix;
   std::optional<std::string> tokenizerJson;  ///< tokenizer.huggingface.json, used instead of all this if present
 };
+
+/// What the metadata of a GGUF file says about the tokenizer; nullopt if it has none. Throws Error naming the
+/// file and the key.
+std::optional<GgufVocabulary> readGgufVocabulary(const GgufFile& file);
 
 }  // namespace headscope

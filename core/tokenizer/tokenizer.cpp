@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "core/files/gguf.h"
 #include "core/files/json.h"
 #include "core/tokenizer/detail/tokenizer_parts.h"
 #include "core/tokenizer/detail/unicode.h"
@@ -133,26 +134,42 @@ std::string visible(char32_t c, std::string_view text) {
 Tokenizer::Tokenizer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Tokenizer::~Tokenizer() = default;
 
-std::shared_ptr<const Tokenizer> Tokenizer::open(const std::filesystem::path& folderOrTokenizerJson) {
+std::shared_ptr<const Tokenizer> Tokenizer::open(const std::filesystem::path& path) {
+  if (auto tokenizer = openIfPresent(path)) {
+    return tokenizer;
+  }
   std::error_code ignored;
-  const bool isFolder = std::filesystem::is_directory(folderOrTokenizerJson, ignored);
-  const std::filesystem::path file = isFolder ? folderOrTokenizerJson / "tokenizer.json" : folderOrTokenizerJson;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    throw Error(path.string(), "has no tokenizer");
+  }
+  const bool sentencePiece = std::filesystem::exists(path / "tokenizer.model", ignored);
+  throw Error((path / "tokenizer.json").string(),
+              sentencePiece
+                  ? "is missing: there is only tokenizer.model (SentencePiece), which this program does not read"
+                  : "is missing");
+}
+
+std::shared_ptr<const Tokenizer> Tokenizer::openIfPresent(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const bool isFolder = std::filesystem::is_directory(path, ignored);
+  if (!isFolder && path.extension() == ".gguf") {
+    const auto gguf = GgufFile::open(path);
+    auto vocabulary = readGgufVocabulary(*gguf);
+    return vocabulary ? fromGguf(std::move(*vocabulary)) : nullptr;
+  }
+  const std::filesystem::path file = isFolder ? path / "tokenizer.json" : path;
   if (isFolder && !std::filesystem::exists(file, ignored)) {
-    const bool sentencePiece = std::filesystem::exists(folderOrTokenizerJson / "tokenizer.model", ignored);
-    throw Error(file.string(), sentencePiece ? "is missing: there is only tokenizer.model (SentencePiece), which this "
-                                               "program does not read"
-                                             : "is missing");
+    return nullptr;
   }
   std::optional<std::filesystem::path> config = file.parent_path() / "tokenizer_config.json";
   if (!std::filesystem::exists(*config, ignored)) {
     config.reset();
   }
-  return std::shared_ptr<const Tokenizer>(
-      new Tokenizer(detail::readTokenizerJson(readJson(file), file.string(), config)));
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(detail::makeFromJson(readJson(file), file.string(), config)));
 }
 
 std::shared_ptr<const Tokenizer> Tokenizer::fromGguf(GgufVocabulary vocabulary) {
-  return std::shared_ptr<const Tokenizer>(new Tokenizer(detail::readGgufVocabulary(std::move(vocabulary))));
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(detail::makeFromGguf(std::move(vocabulary))));
 }
 
 Encoding Tokenizer::encode(std::string_view utf8, Bos bos, bool parseSpecialTokens) const {

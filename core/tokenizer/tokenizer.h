@@ -30,9 +30,11 @@ enum class Bos { Auto, On, Off };
 
 class Tokenizer {
  public:
-  /// A Hugging Face folder or a tokenizer.json. tokenizer_config.json beside it only says which tokens are
-  /// BOS and EOS. Throws Error naming the file.
-  static std::shared_ptr<const Tokenizer> open(const std::filesystem::path& folderOrTokenizerJson);
+  /// A Hugging Face folder, a tokenizer.json or a GGUF file. tokenizer_config.json beside a tokenizer.json only
+  /// says which tokens are BOS and EOS. Throws Error naming the file, also if there is no tokenizer.
+  static std::shared_ptr<const Tokenizer> open(const std::filesystem::path& path);
+  /// The same, but null if the model comes without a tokenizer.
+  static std::shared_ptr<const Tokenizer> openIfPresent(const std::filesystem::path& path);
   /// Throws Error naming `vocabulary.where`.
   static std::shared_ptr<const Tokenizer> fromGguf(GgufVocabulary vocabulary);
 

@@ -75,13 +75,24 @@ const Family& findFamily(const GgufVocabulary& vocabulary, const std::string& pr
               ErrorKind::Unsupported);
 }
 
+// Empty tokens and those that are no text can't come out of a text; they get a name.
+void nameUnusable(GgufVocabulary& vocabulary) {
+  for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+    std::string& token = vocabulary.tokens[i];
+    if (token.empty()) {
+      token = concat("[EMPTY_", i, "]");
+    } else if (!isUtf8(token)) {
+      token = concat("[NOT_UTF8_", i, "]");
+    }
+  }
+}
+
 StringMap<std::uint32_t> makeIds(const GgufVocabulary& vocabulary) {
   StringMap<std::uint32_t> ids;
   ids.reserve(vocabulary.tokens.size());
   for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
     const std::string& token = vocabulary.tokens[i];
-    const auto [found, isNew] =
-        ids.emplace(token.empty() ? concat("[EMPTY_", i, "]") : token, static_cast<std::uint32_t>(i));
+    const auto [found, isNew] = ids.emplace(token, static_cast<std::uint32_t>(i));
     if (!isNew) {
       throw Error(vocabulary.where, concat("token \"", token.substr(0, 80), "\" is in the vocabulary twice, as ",
                                            found->second, " and ", i));
@@ -225,10 +236,10 @@ void buildBpe(const GgufVocabulary& vocabulary, Tokenizer::Parts& parts) {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer::Parts> readGgufVocabulary(GgufVocabulary vocabulary) {
+std::unique_ptr<Tokenizer::Parts> makeFromGguf(GgufVocabulary vocabulary) {
   if (vocabulary.tokenizerJson) {
     const std::string where = vocabulary.where + ": tokenizer.huggingface.json";
-    auto parts = readTokenizerJson(parseJson(*vocabulary.tokenizerJson, where), where, std::nullopt);
+    auto parts = makeFromJson(parseJson(*vocabulary.tokenizerJson, where), where, std::nullopt);
     parts->bos = vocabulary.bos ? vocabulary.bos : parts->bos;
     parts->eos = vocabulary.eos ? vocabulary.eos : parts->eos;
     return parts;
@@ -236,10 +247,9 @@ std::unique_ptr<Tokenizer::Parts> readGgufVocabulary(GgufVocabulary vocabulary) 
   if (vocabulary.tokens.empty()) {
     throw Error(vocabulary.where, "has no tokenizer (tokenizer.ggml.tokens)");
   }
-  for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
-    if (!isUtf8(vocabulary.tokens[i])) {
-      throw Error(vocabulary.where, concat("token ", i, " is not valid UTF-8"));
-    }
+  nameUnusable(vocabulary);
+  if (vocabulary.scores.empty()) {
+    vocabulary.scores.resize(vocabulary.tokens.size());
   }
   if (!vocabulary.tokenTypes.empty() && vocabulary.tokenTypes.size() < vocabulary.tokens.size()) {
     throw Error(vocabulary.where, concat("there are ", vocabulary.tokenTypes.size(), " token types for ",

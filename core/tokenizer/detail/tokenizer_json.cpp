@@ -175,8 +175,8 @@ bool isNotEmpty(const Json& json) {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer::Parts> readTokenizerJson(const Json& json, const std::string& where,
-                                                    const std::optional<std::filesystem::path>& tokenizerConfig) {
+std::unique_ptr<Tokenizer::Parts> makeFromJson(const Json& json, const std::string& where,
+                                               const std::optional<std::filesystem::path>& tokenizerConfig) {
   const JsonReader reader(json, where);
   const std::string version = reader.stringOr("version", "1.0");
   if (version != "1.0") {

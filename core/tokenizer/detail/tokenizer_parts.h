@@ -41,9 +41,9 @@ struct Tokenizer::Parts {
 namespace detail {
 
 /// `tokenizerConfig`: the file of that name, if there is one.
-std::unique_ptr<Tokenizer::Parts> readTokenizerJson(const Json& json, const std::string& where,
-                                                    const std::optional<std::filesystem::path>& tokenizerConfig);
-std::unique_ptr<Tokenizer::Parts> readGgufVocabulary(GgufVocabulary vocabulary);
+std::unique_ptr<Tokenizer::Parts> makeFromJson(const Json& json, const std::string& where,
+                                               const std::optional<std::filesystem::path>& tokenizerConfig);
+std::unique_ptr<Tokenizer::Parts> makeFromGguf(GgufVocabulary vocabulary);
 
 }  // namespace detail
 }  // namespace headscope
