@@ -1,0 +1,16 @@
+#include "app/cli/command.h"
+
+int main(int argc, char** argv) {
+  using namespace headscope::cli;
+  CommandLine line;
+  addInfo(line);
+  addTokenize(line);
+  addDetokenize(line);
+  addRun(line);
+  addMap(line);
+  addRope(line);
+  addAnalyze(line);
+  addGenerate(line);
+  addMask(line);
+  return line.execute(argc, argv);
+}

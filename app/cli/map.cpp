@@ -1,0 +1,193 @@
+// map: the attention map of one head, or a rectangle of it, cell by cell or pooled.
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "app/cli/command.h"
+#include "app/cli/head_options.h"
+#include "app/cli/output.h"
+#include "app/cli/source.h"
+#include "core/export/table_file.h"
+#include "core/maps/attention_map.h"
+
+namespace headscope::cli {
+namespace {
+
+// Cells of one piece of a map that is computed and written row by row.
+constexpr std::int64_t kPieceCells = std::int64_t{1} << 22;
+
+struct MapCommand {
+  SourceOptions source;
+  HeadOptions head;
+  InterventionOptions interventions;
+  std::string rows, cols, size, value = "prob", pool;
+  OutputOptions output;
+};
+
+struct PooledSize {
+  std::int64_t width = 0, height = 0;
+};
+
+std::optional<PooledSize> parseSize(const std::string& text) {
+  if (text.empty()) {
+    return std::nullopt;
+  }
+  PooledSize size;
+  const char* const end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, size.width);
+  const bool cross = first.ec == std::errc() && first.ptr != end && *first.ptr == 'x';
+  const auto second = cross ? std::from_chars(first.ptr + 1, end, size.height) : first;
+  if (!cross || second.ec != std::errc() || second.ptr != end || size.width < 1 || size.height < 1) {
+    wrongUse("--size is \"" + text + "\", expected WxH, for example 800x600");
+  }
+  return size;
+}
+
+void checkUse(const MapCommand& command) {
+  if (!command.size.empty() && command.value == "logit") {
+    wrongUse("--size pools probabilities: not with --value logit");
+  }
+  if (command.size.empty() && !command.pool.empty()) {
+    wrongUse("--pool needs --size");
+  }
+  parseSize(command.size);
+  command.interventions.interventions();
+}
+
+std::pair<std::int64_t, std::int64_t> rangeOf(const MapCommand& command, const char* option, const std::string& text,
+                                              std::int64_t tokens) {
+  if (text.empty()) {
+    return {0, tokens};
+  }
+  const auto range = parseRange(option, text);
+  if (range.second > tokens) {
+    throw Error(command.source.path, concat(option, " ", text, " goes beyond its ", tokens, " tokens"));
+  }
+  return range;
+}
+
+// What is said about the map: smallest and largest value over the cells that count.
+struct Extent {
+  float low = std::numeric_limits<float>::infinity();
+  float high = -std::numeric_limits<float>::infinity();
+
+  void add(float value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  bool any() const noexcept { return low <= high; }
+};
+
+class MapWriter {
+ public:
+  MapWriter(const HeadView& head, MapRange range, const JobControl& control)
+      : head_(head), range_(range), control_(control) {}
+
+  /// Cell by cell, in pieces of rows: a map of 32,768 tokens never lies in memory as a whole.
+  void writeCells(bool logit, TableFile* file) {
+    const std::int64_t step = std::max<std::int64_t>(1, kPieceCells / range_.cols());
+    for (std::int64_t row = range_.rowBegin; row < range_.rowEnd; row += step) {
+      MapRange piece = range_;
+      piece.rowBegin = row;
+      piece.rowEnd = std::min(row + step, range_.rowEnd);
+      control_.checkpoint("map", row - range_.rowBegin, range_.rows());
+      const std::vector<float> cells = logit ? logits(head_, piece, control_) : probabilities(head_, piece, control_);
+      addVisible(piece, cells);
+      if (file != nullptr) {
+        file->write(cells);
+      }
+    }
+  }
+
+  void writePooled(PooledSize size, Pool pool, TableFile* file) {
+    const std::vector<float> cells = pooled(head_, range_, size.height, size.width, pool, control_);
+    std::for_each(cells.begin(), cells.end(), [&](float cell) { extent_.add(cell); });
+    if (file != nullptr) {
+      file->write(cells);
+    }
+  }
+
+  const Extent& extent() const noexcept { return extent_; }
+
+ private:
+  void addVisible(const MapRange& piece, const std::vector<float>& cells) {
+    for (std::int64_t row = 0; row < piece.rows(); ++row) {
+      const std::int64_t t = piece.rowBegin + row;
+      const std::int64_t first = std::max(head_.firstKey(t), piece.colBegin);
+      const std::int64_t last = std::min(t + 1, piece.colEnd);
+      for (std::int64_t i = first; i < last; ++i) {
+        extent_.add(cells[static_cast<std::size_t>(row * piece.cols() + i - piece.colBegin)]);
+      }
+    }
+  }
+
+  const HeadView& head_;
+  MapRange range_;
+  const JobControl& control_;
+  Extent extent_;
+};
+
+void runMap(const MapCommand& command, const Run& run) {
+  checkUse(command);
+  const auto capture = openSource(command.source, run.control);
+  checkHead(*capture, command.source.path, command.head.layer, command.head.head);
+  const auto [rowBegin, rowEnd] = rangeOf(command, "--rows", command.rows, capture->tokens());
+  const auto [colBegin, colEnd] = rangeOf(command, "--cols", command.cols, capture->tokens());
+  const MapRange range{rowBegin, rowEnd, colBegin, colEnd};
+  const auto size = parseSize(command.size);
+  if (size && (size->height > range.rows() || size->width > range.cols())) {
+    wrongUse(concat("--size ", command.size, " is larger than the range of ", range.cols(), "x", range.rows()));
+  }
+  const auto head =
+      makeHeadView(*capture, command.head.layer, command.head.head, command.interventions.interventions(), run.control);
+  const std::int64_t height = size ? size->height : range.rows();
+  const std::int64_t width = size ? size->width : range.cols();
+  const auto file = command.output.out.empty() ? nullptr : openTableFile(command.output.out, height, width);
+  MapWriter writer(*head, range, run.control);
+  if (size) {
+    const Pool pool = command.pool == "mean" ? Pool::Mean : command.pool == "mass" ? Pool::Mass : Pool::Max;
+    writer.writePooled(*size, pool, file.get());
+  } else {
+    writer.writeCells(command.value == "logit", file.get());
+  }
+  if (file) {
+    file->commit();
+  }
+  OrderedJson json;
+  json["rows"] = height;
+  json["cols"] = width;
+  json["min"] = writer.extent().any() ? OrderedJson(writer.extent().low) : OrderedJson(nullptr);
+  json["max"] = writer.extent().any() ? OrderedJson(writer.extent().high) : OrderedJson(nullptr);
+  if (command.output.json) {
+    printJson(json);
+  } else {
+    printText(concat(height, " rows, ", width, " columns, from ",
+                     shortNumber(writer.extent().any() ? writer.extent().low : std::nan("")), " to ",
+                     shortNumber(writer.extent().any() ? writer.extent().high : std::nan("")), "\n"));
+  }
+}
+
+}  // namespace
+
+void addMap(CommandLine& line) {
+  const auto options = std::make_shared<MapCommand>();
+  CLI::App& command = line.add("map", "The attention map of one head", [options](Run& run) { runMap(*options, run); });
+  addSource(command, options->source);
+  addHead(command, options->head, true);
+  command.add_option("--rows", options->rows, "a:b: only these queries (b left out)");
+  command.add_option("--cols", options->cols, "a:b: only these keys (b left out)");
+  command.add_option("--value", options->value, "prob (after softmax) or logit")
+      ->check(CLI::IsMember({"prob", "logit"}));
+  command.add_option("--size", options->size, "WxH: pool to so many columns and rows");
+  command.add_option("--pool", options->pool, "max, mean or mass (sum over keys, mean over queries); default max")
+      ->check(CLI::IsMember({"max", "mean", "mass"}));
+  addInterventions(command, options->interventions);
+  addJson(command, options->output);
+  addOut(command, options->output, tableFileEndings());
+  line.setSubject(command, options->source.path);
+}
+
+}  // namespace headscope::cli

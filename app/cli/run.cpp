@@ -1,0 +1,105 @@
+// run: prefill of a text; the capture file, logits, loss and timing.
+
+#include <cmath>
+#include <memory>
+
+#include "app/cli/command.h"
+#include "app/cli/output.h"
+#include "app/cli/source.h"
+#include "core/files/npy.h"
+
+namespace headscope::cli {
+namespace {
+
+struct RunCommand {
+  std::string path;
+  InputOptions input;
+  MachineOptions machine;
+  std::string logits, captureType = "f32";
+  bool values = false;
+  OutputOptions output;
+};
+
+RunOptions runOptions(const RunCommand& command, TokenizedInput& input) {
+  RunOptions options;
+  options.capture = !command.output.out.empty();
+  options.file = command.output.out;
+  options.values = command.values;
+  options.logits = !command.logits.empty();
+  options.block = command.machine.block;
+  options.captureType = command.captureType == "bf16"  ? FloatType::BF16
+                        : command.captureType == "f16" ? FloatType::F16
+                                                       : FloatType::F32;
+  options.text = std::move(input.text);
+  options.tokens = std::move(input.tokens);
+  return options;
+}
+
+OrderedJson resultJson(const RunResult& result, std::size_t tokens, const Model& model, const std::string& file) {
+  OrderedJson json;
+  json["tokens"] = tokens;
+  json["seconds"] = result.seconds;
+  json["tokens_per_second"] = static_cast<double>(tokens) / result.seconds;
+  json["peak_bytes"] = result.peakBytes;
+  json["capture_bytes"] = file.empty() ? OrderedJson(nullptr) : OrderedJson(std::filesystem::file_size(file));
+  json["loss"] = std::isfinite(result.loss) ? OrderedJson(result.loss) : OrderedJson(nullptr);
+  json["device"] = model.device();
+  json["dtype"] = model.arithmetic();
+  json["notes"] = result.notes;
+  return json;
+}
+
+std::string describe(const OrderedJson& json) {
+  std::string text =
+      concat(json.at("tokens").get<std::int64_t>(), " tokens in ", shortNumber(json.at("seconds").get<double>()),
+             " s (", shortNumber(json.at("tokens_per_second").get<double>()), " tokens/s) on ",
+             json.at("device").get<std::string>(), ", ", json.at("dtype").get<std::string>(), "\n");
+  if (!json.at("loss").is_null()) {
+    text += concat("loss ", shortNumber(json.at("loss").get<double>()), " nats per token\n");
+  }
+  for (const OrderedJson& note : json.at("notes")) {
+    text += concat("note: ", note.get<std::string>(), "\n");
+  }
+  return text;
+}
+
+void runModel(const RunCommand& command, const Run& run) {
+  const auto tokenizer = openTokenizer(command.path);
+  TokenizedInput input = readInput(command.input, tokenizer.get(), command.path);
+  const auto model = Model::open(command.path, modelOptions(command.machine), run.control);
+  const RunResult result = model->run(input.ids, runOptions(command, input), run.control);
+  if (!command.logits.empty()) {
+    const std::int64_t shape[] = {static_cast<std::int64_t>(input.ids.size()), model->info().vocab};
+    writeNpy(command.logits, shape, result.logits);
+  }
+  const OrderedJson json = resultJson(result, input.ids.size(), *model, command.output.out);
+  if (command.output.json) {
+    printJson(json);
+  } else {
+    printText(describe(json));
+  }
+}
+
+}  // namespace
+
+void addRun(CommandLine& line) {
+  const auto options = std::make_shared<RunCommand>();
+  CLI::App& command =
+      line.add("run", "Run a model on a text; write a capture", [options](Run& run) { runModel(*options, run); });
+  command.add_option("MODEL", options->path, "A model folder or a .gguf file")->required();
+  addInput(command, options->input);
+  addMachine(command, options->machine);
+  addOut(command, options->output, {".safetensors"});
+  command.add_option("--logits", options->logits, "Write all logits [tokens, vocab] to this .npy file")
+      ->check([](const std::string& path) {
+        return path.ends_with(".npy") ? std::string() : "\"" + path + "\" does not end in .npy";
+      });
+  command.add_flag("--values", options->values, "Capture the values v, too")->needs("--out");
+  command.add_option("--capture-dtype", options->captureType, "Numbers in the capture: f32, bf16 or f16")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+      ->needs("--out");
+  addJson(command, options->output);
+  line.setSubject(command, options->path);
+}
+
+}  // namespace headscope::cli

@@ -1,0 +1,93 @@
+#include "core/export/table_file.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/files/atomic_file.h"
+#include "core/files/npy.h"
+
+namespace headscope {
+namespace {
+
+class NpyTable : public TableFile {
+ public:
+  NpyTable(const std::filesystem::path& target, std::array<std::int64_t, 2> shape)
+      : writer_(target, NpyType::F32, shape) {}
+  void write(std::span<const float> cells) override { writer_.write(cells); }
+  void commit() override { writer_.commit(); }
+
+ private:
+  NpyWriter writer_;
+};
+
+// CSV and JSON: text with something between cells and between rows.
+class TextTable : public TableFile {
+ public:
+  struct Marks {
+    std::string begin, rowBegin, cell, rowEnd, end, lowest;
+  };
+
+  TextTable(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols, Marks marks)
+      : file_(target), cells_(rows * cols), cols_(cols), marks_(std::move(marks)) {
+    file_.write(marks_.begin);
+  }
+
+  void write(std::span<const float> cells) override {
+    std::string text;
+    for (const float cell : cells) {
+      const std::int64_t column = done_ % cols_;
+      text += column == 0 ? (done_ == 0 ? marks_.rowBegin : marks_.rowEnd + marks_.rowBegin) : marks_.cell;
+      append(text, cell);
+      ++done_;
+    }
+    file_.write(text);
+  }
+
+  void commit() override {
+    if (done_ != cells_) {
+      throw Error(file_.target().string(), concat("got ", done_, " of ", cells_, " numbers"));
+    }
+    file_.write(marks_.end);
+    file_.commit();
+  }
+
+ private:
+  void append(std::string& text, float cell) const {
+    if (!std::isfinite(cell)) {
+      text += marks_.lowest;
+      return;
+    }
+    std::array<char, 32> buffer{};
+    const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), cell);
+    text.append(buffer.data(), result.ptr);
+  }
+
+  AtomicFile file_;
+  std::int64_t cells_, cols_, done_ = 0;
+  Marks marks_;
+};
+
+}  // namespace
+
+std::vector<std::string> tableFileEndings() {
+  return {".npy", ".csv", ".json"};
+}
+
+std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols) {
+  const std::string ending = target.extension().string();
+  if (ending == ".npy") {
+    return std::make_unique<NpyTable>(target, std::array<std::int64_t, 2>{rows, cols});
+  }
+  if (ending == ".csv") {
+    return std::make_unique<TextTable>(target, rows, cols, TextTable::Marks{"", "", ",", "\n", "\n", "-inf"});
+  }
+  if (ending == ".json") {
+    const std::string head = concat("{\"rows\": ", rows, ", \"cols\": ", cols, ", \"values\": [");
+    return std::make_unique<TextTable>(target, rows, cols, TextTable::Marks{head, "[", ", ", "],\n", "]]}\n", "null"});
+  }
+  throw Error(target.string(), "has an ending that no table is written as");
+}
+
+}  // namespace headscope
