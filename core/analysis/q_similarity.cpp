@@ -133,7 +133,7 @@ double meanAngle(const RowsView& rows) {
          std::numbers::pi;
 }
 
-double meanDistance(const RowsView& rows, Measure measure) {
+double meanDistance(const RowsView& rows, Measure measure, double sigma) {
   const int dim = rows.dim;
   return meanOverPairs(rows.rows, [&](std::int64_t s, std::int64_t t) {
     const double* a = rows.row(s);
@@ -146,7 +146,7 @@ double meanDistance(const RowsView& rows, Measure measure) {
       return total;
     }
     const double squared = squaredDistance(a, b, dim);
-    return measure == Measure::Rbf ? std::exp(-squared / 2) : std::sqrt(squared);
+    return measure == Measure::Rbf ? std::exp(-squared / (2 * sigma * sigma)) : std::sqrt(squared);
   });
 }
 
@@ -184,7 +184,7 @@ double meanConsecutiveCosine(const RowsView& rows) {
                                static_cast<double>(cosines.size());
 }
 
-double meanPairwise(const RowsView& rows, Measure measure) {
+double meanPairwise(const RowsView& rows, Measure measure, double sigma) {
   if (rows.rows < 2) {
     return kNan;
   }
@@ -208,7 +208,7 @@ double meanPairwise(const RowsView& rows, Measure measure) {
     case Measure::Rbf:
       break;
   }
-  return meanDistance(rows, measure);
+  return meanDistance(rows, measure, sigma);
 }
 
 std::vector<double> cosineByLag(const RowsView& rows) {

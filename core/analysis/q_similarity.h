@@ -43,8 +43,8 @@ std::vector<double> consecutiveCosine(const RowsView& rows, std::int64_t lag = 1
 double meanConsecutiveCosine(const RowsView& rows);
 
 /// Mean over all s ≠ t. Cosine and dot in O(rows · dim) by the sum of (unit) vectors, the others pair by pair. NaN
-/// with fewer than two rows.
-double meanPairwise(const RowsView& rows, Measure measure);
+/// with fewer than two rows. `sigma` is RBF's: exp(−|q − q'|² / (2σ²)).
+double meanPairwise(const RowsView& rows, Measure measure, double sigma = 1.0);
 
 /// mean over t of cos(x_t, x_{t+l}) for l = 0 … rows − 1, by FFT.
 std::vector<double> cosineByLag(const RowsView& rows);
