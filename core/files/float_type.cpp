@@ -33,7 +33,9 @@ float f16ToFloat(std::uint16_t bits) noexcept {
 void toFloats(const std::byte* source, FloatType type, std::size_t count, float* target) noexcept {
   switch (type) {
     case FloatType::F32:
-      std::memcpy(target, source, count * sizeof(float));
+      if (count > 0) {  // no memcpy from or to nothing
+        std::memcpy(target, source, count * sizeof(float));
+      }
       break;
     case FloatType::BF16:
       convertEach(source, count, target, [](std::uint16_t bits) { return bf16ToFloat(bits); });

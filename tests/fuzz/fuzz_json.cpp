@@ -1,0 +1,7 @@
+#include "core/files/json.h"
+#include "tests/fuzz/fuzz_target.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace headscope;
+  return test::fuzzFile(data, size, [](const std::filesystem::path& path) { readJson(path).dump(); });
+}
