@@ -67,7 +67,7 @@ PooledMaps pool(const HeadView& head, const MapRange& range, std::int64_t height
     throw Error("", concat("a map of ", height, " × ", width, " cells is empty"));
   }
   const CellGrid grid = evenGrid(range, height, width);
-  return finishMaps(grid, poolCells(head, grid, options, control), head.window, options.rowsPerCell, 0.0f, 0.0f);
+  return finishMaps(grid, poolCells(head, grid, options, control), head.window, options.rowsPerCell, 0.0f);
 }
 
 }  // namespace

@@ -55,8 +55,8 @@ LogitRule HeadView::rule() const {
   return {dim, window, softcap};
 }
 
-std::shared_ptr<const HeadView> makeHeadView(const Capture& capture, int layer, int head,
-                                             const Interventions& interventions, const JobControl& control) {
+std::shared_ptr<HeadView> prepareHeadView(const Capture& capture, int layer, int head,
+                                          const Interventions& interventions, const JobControl& control) {
   cleanVectorState();
   const CaptureLayer& data = capture.layer(layer);
   if (head < 0 || head >= data.heads) {
@@ -76,13 +76,42 @@ std::shared_ptr<const HeadView> makeHeadView(const Capture& capture, int layer, 
   prepare(rows, RowsOf::Query, head, view->tokens, data.dim, static_cast<float>(spec.scale), view->q, control);
   prepare(rows, RowsOf::Key, data.kvHead(head), view->tokens, data.dim, 1.0f, view->k, control);
   if (data.lse.empty() || interventions.any()) {
-    view->lse = logSumExp(view->rule(), view->q.data(), view->k.data(), view->tokens, control);
+    view->lse.assign(static_cast<std::size_t>(view->tokens), std::numeric_limits<float>::quiet_NaN());
   } else {
     const auto stored =
         data.lse.subspan(static_cast<std::size_t>(head * view->tokens), static_cast<std::size_t>(view->tokens));
     view->lse.assign(stored.begin(), stored.end());
   }
   return view;
+}
+
+std::shared_ptr<const HeadView> makeHeadView(const Capture& capture, int layer, int head,
+                                             const Interventions& interventions, const JobControl& control) {
+  const std::shared_ptr<HeadView> view = prepareHeadView(capture, layer, head, interventions, control);
+  if (std::isnan(view->lse.front())) {
+    view->lse = logSumExp(view->rule(), view->q.data(), view->k.data(), view->tokens, control);
+  }
+  return view;
+}
+
+void fillLogSumExp(HeadView& head, std::span<const std::int64_t> rows, const JobControl& control) {
+  constexpr std::size_t kRows = 32;
+  std::vector<QueryRow> missing;
+  for (const std::int64_t t : rows) {
+    if (std::isnan(head.lse[static_cast<std::size_t>(t)])) {
+      missing.push_back({t, head.q.data() + t * head.dim, 0});
+    }
+  }
+  const LogitRule rule = head.rule();
+  parallelFor(static_cast<std::int64_t>((missing.size() + kRows - 1) / kRows), [&](std::int64_t task) {
+    control.checkpoint();
+    const std::size_t first = static_cast<std::size_t>(task) * kRows;
+    const std::span<QueryRow> part = std::span(missing).subspan(first, std::min(kRows, missing.size() - first));
+    fillNormalizers(rule, head.k.data(), part);
+    for (const QueryRow& row : part) {
+      head.lse[static_cast<std::size_t>(row.token)] = row.normalizer;
+    }
+  });
 }
 
 }  // namespace headscope

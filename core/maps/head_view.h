@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/base/job_control.h"
@@ -36,5 +37,12 @@ struct HeadView {
 /// Reads, rotates, and takes or computes the log-sum-exp (recomputed under interventions).
 std::shared_ptr<const HeadView> makeHeadView(const Capture& capture, int layer, int head,
                                              const Interventions& interventions = {}, const JobControl& control = {});
+
+/// The same without computing a log-sum-exp: NaN where it is not stored. Then fillLogSumExp before a row is used.
+std::shared_ptr<HeadView> prepareHeadView(const Capture& capture, int layer, int head,
+                                          const Interventions& interventions = {}, const JobControl& control = {});
+
+/// Computes the log-sum-exp of those of the given rows (rising) where it is NaN. On all cores.
+void fillLogSumExp(HeadView& head, std::span<const std::int64_t> rows, const JobControl& control = {});
 
 }  // namespace headscope

@@ -9,7 +9,7 @@ namespace headscope {
 namespace {
 
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
-constexpr std::int64_t kRowsPerTask = 128;
+constexpr std::int64_t kRowsPerTask = 64;
 
 // Values of some cell rows: those of the whole grid, or a part that is merged later.
 struct Target {
@@ -302,7 +302,7 @@ CellValues poolCells(const HeadView& head, const CellGrid& grid, const PoolOptio
 }
 
 PooledMaps finishMaps(const CellGrid& grid, const CellValues& values, std::optional<std::int64_t> window,
-                      std::int64_t rowsPerCell, float empty, float emptyMax) {
+                      std::int64_t rowsPerCell, float empty) {
   PooledMaps maps{grid.height(), grid.width(), values.max, {}, {}};
   kernels().powers(maps.max.data(), maps.max.size());
   const bool sums = !values.sum.empty();
@@ -324,7 +324,7 @@ PooledMaps finishMaps(const CellGrid& grid, const CellValues& values, std::optio
         }
       }
       if (pairs == 0) {
-        maps.max[cell] = emptyMax;
+        maps.max[cell] = empty;
       }
       if (sums) {
         maps.mean[cell] = pairs == 0 ? empty : values.sum[cell] / static_cast<float>(pairs);

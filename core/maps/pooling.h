@@ -60,6 +60,6 @@ std::int64_t pickedRows(const CellGrid& grid, std::int64_t y, std::int64_t rowsP
 /// Max, mean and mass of the header attention_map.h from the values of a pass over `rowsPerCell` rows (0: all).
 /// `empty` is what a cell without a visible pair gets.
 PooledMaps finishMaps(const CellGrid& grid, const CellValues& values, std::optional<std::int64_t> window,
-                      std::int64_t rowsPerCell, float empty, float emptyMax);
+                      std::int64_t rowsPerCell, float empty);
 
 }  // namespace headscope

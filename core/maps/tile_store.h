@@ -28,7 +28,8 @@ class TileStore {
   /// The exact tile if it is there, otherwise a preview, otherwise null. Counts as use.
   std::shared_ptr<const Tile> find(const TileKey& key) const;
   std::shared_ptr<const Tile> findExact(const TileKey& key) const;
-  /// Whether findExact would succeed; does not count as use.
+  /// Whether find and findExact would succeed; does not count as use.
+  bool has(const TileKey& key) const;
   bool hasExact(const TileKey& key) const;
 
   /// A preview never replaces an exact tile; an exact tile replaces the preview.

@@ -6,8 +6,8 @@
 #include <array>
 #include <compare>
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/maps/attention_map.h"
@@ -34,14 +34,57 @@ struct Tile {
   float lowest = 0, highest = 0;  ///< of `max`, over cells with a value
 };
 
-/// Exact tile. Level ≥ 1 costs 4^level times a level-0 tile unless children are in the store.
+/// The part of the map that a tile covers, clipped to it.
+MapRange tileRange(const TileKey& key, std::int64_t tokens) noexcept;
+
+/// False if no pair of the tile is visible: such tiles are never computed.
+bool tileHasValues(const TileKey& key, std::int64_t tokens, std::optional<std::int64_t> window) noexcept;
+
+/// Exact tile, from q and k. Level ≥ 1 costs 4^level times a level-0 tile; see deriveTile.
 std::shared_ptr<const Tile> computeTile(const HeadView& head, const TileKey& key, const JobControl& control = {});
 
-/// Sampled tile (every 2^L rows → `rowsPerCell`), marked inexact.
+/// Exact tile of level ≥ 1 from its four exact children (left to right, top to bottom; null where a child has no
+/// values). Max is exact, mass and mean follow from the numbers of queries and of visible pairs.
+std::shared_ptr<const Tile> deriveTile(const TileKey& key, std::int64_t tokens, std::optional<std::int64_t> window,
+                                       const std::array<std::shared_ptr<const Tile>, 4>& children);
+std::array<TileKey, 4> childKeys(const TileKey& key) noexcept;
+TileKey parentKey(const TileKey& key) noexcept;
+
+/// Sampled tile (`rowsPerCell` of the 2^level rows of each cell), marked inexact unless that is all of them.
 std::shared_ptr<const Tile> previewTile(const HeadView& head, const TileKey& key, int rowsPerCell,
                                         const JobControl& control = {});
 
 /// Number of levels such that the coarsest holds the whole map in one tile.
-int tileLevels(std::int64_t tokens);
+int tileLevels(std::int64_t tokens) noexcept;
+
+/// The level that one pass over q·kᵀ makes for the whole map (1024 cells a side at most, 513 at least); coarser ones
+/// are derived from it.
+int baseLevel(std::int64_t tokens) noexcept;
+
+/// Multiply-adds of an exact tile computed from q and k.
+double tileWork(const TileKey& key, std::int64_t tokens, std::optional<std::int64_t> window, int dim) noexcept;
+
+/// A tile that is computed in pieces, so that its caller can look up in between.
+class TileBuilder {
+ public:
+  TileBuilder(std::shared_ptr<const HeadView> head, const TileKey& key, int rowsPerCell = 0);
+  ~TileBuilder();
+
+  const TileKey& key() const noexcept { return key_; }
+  /// Works off about `work` multiply-adds, at least one row of cells. True when the tile is complete.
+  bool step(double work, const JobControl& control = {});
+  /// Once, when step() has returned true.
+  std::shared_ptr<const Tile> take();
+
+ private:
+  void computePairs();
+
+  std::shared_ptr<const HeadView> head_;
+  TileKey key_;
+  int rowsPerCell_ = 0;
+  MapRange range_;
+  std::int64_t nextCellRow_ = 0;
+  std::shared_ptr<Tile> tile_;
+};
 
 }  // namespace headscope
