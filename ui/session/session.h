@@ -18,6 +18,7 @@
 #include "core/masks/head_mask.h"
 #include "core/model/model_info.h"
 #include "core/rope/interventions.h"
+#include "ui/style/color_map.h"
 
 namespace headscope::ui {
 
@@ -28,7 +29,6 @@ struct HeadId {
 };
 
 enum class MapValue { Probability, Logit };
-enum class ColorScale { Log, Linear };
 
 /// How maps are drawn. The same for the big map and the thumbnails.
 struct MapStyle {
