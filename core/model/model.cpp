@@ -43,7 +43,7 @@ class TorchModel : public Model {
   RunResult run(std::span<const std::int64_t> ids, const RunOptions& options, const JobControl& control) override {
     return guarded(info_.name, [&] {
       const c10::InferenceMode inference;
-      enterEngine(engine_.threads);
+      enterEngine(engine_, static_cast<std::int64_t>(ids.size()));
       return prefill(engine_, ids, options, control);
     });
   }
@@ -52,7 +52,7 @@ class TorchModel : public Model {
                                      const JobControl& control) override {
     return guarded(info_.name, [&] {
       const c10::InferenceMode inference;
-      enterEngine(engine_.threads);
+      enterEngine(engine_, 1);
       return generateIds(engine_, prompt, options, control);
     });
   }

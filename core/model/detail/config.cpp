@@ -9,11 +9,26 @@ namespace headscope {
 namespace {
 
 constexpr std::int64_t kSizeLimit = std::int64_t{1} << 31;
+constexpr std::int64_t kExpertLimit = 1024;
 
-const Json& decoderPart(const Json& root, bool& wrapped) {
+// Multimodal models whose text runs through their decoder as it would alone.
+constexpr std::array<std::string_view, 3> kWrappers{"gemma3", "gemma4", "mistral3"};
+
+const Json& decoderPart(const Json& root, const std::string& where, bool& wrapped) {
   const auto text = root.is_object() ? root.find("text_config") : root.end();
   wrapped = root.is_object() && text != root.end() && text->is_object();
-  return wrapped ? *text : root;
+  if (!wrapped) {
+    return root;
+  }
+  const std::string type = JsonReader(root, where).stringOr("model_type", "");
+  if (std::find(kWrappers.begin(), kWrappers.end(), type) == kWrappers.end()) {
+    throw Error(where,
+                concat("model_type \"", type.substr(0, 60),
+                       "\" holds its decoder in text_config in a way that is "
+                       "not known here"),
+                ErrorKind::Unsupported);
+  }
+  return *text;
 }
 
 std::string quantizationName(const Json& quantization) {
@@ -27,7 +42,6 @@ bool isByLayerType(const Json& dictionary) {
 
 void readScaling(const JsonReader& keys, const Config& config, RopeParameters& p) {
   const bool needsFactor = p.kind == RopeKind::Linear || p.kind == RopeKind::Dynamic || p.kind == RopeKind::Llama3;
-  p.originalPositions = keys.integerOr("original_max_position_embeddings", p.maxPositions, 1, kSizeLimit);
   if (needsFactor) {
     p.factor = keys.number("factor");
   } else if (p.kind == RopeKind::Yarn || p.kind == RopeKind::LongRope) {
@@ -82,9 +96,9 @@ void readYarnAndLongRope(const JsonReader& keys, bool byLayerType, RopeParameter
 
 }  // namespace
 
-Config::Config(Json root, std::string where, std::int64_t layerLimit)
-    : root_(std::move(root)), where_(std::move(where)), layerLimit_(layerLimit) {
-  const Json& part = decoderPart(root_, wrapped_);
+Config::Config(Json root, std::string where, std::int64_t tensors)
+    : root_(std::move(root)), where_(std::move(where)), tensors_(tensors) {
+  const Json& part = decoderPart(root_, where_, wrapped_);
   const JsonReader whole(root_, where_);
   reader_.emplace(part, where_);
   for (const JsonReader* reader : {&whole, static_cast<const JsonReader*>(&*reader_)}) {
@@ -116,7 +130,18 @@ std::optional<double> Config::optionalNumber(const char* key) const {
   return optionalOf(*reader_, key);
 }
 
-std::optional<std::int64_t> Config::window() const {
+int Config::count(const char* key, std::int64_t fallback, std::int64_t low, std::int64_t high) const {
+  return static_cast<int>(reader_->integerOr(key, fallback, low, high));
+}
+
+int Config::expertCount(const char* key) const {
+  return static_cast<int>(reader_->integer(key, 1, kExpertLimit));
+}
+
+std::optional<std::int64_t> Config::window(std::optional<std::int64_t> fallback) const {
+  if (!contains("sliding_window")) {
+    return fallback;
+  }
   const std::int64_t window = reader_->integerOr("sliding_window", 0, 0, kSizeLimit);
   return window == 0 ? std::nullopt : std::optional(window);
 }
@@ -185,47 +210,80 @@ std::vector<std::int64_t> Config::integers(const char* key) const {
   return result;
 }
 
+std::vector<std::string> Config::layerTypesOr(int layers, std::int64_t period) const {
+  std::vector<std::string> types = layerTypes(layers);
+  for (int i = static_cast<int>(types.size()); i < layers; ++i) {
+    types.emplace_back((i + 1) % period == 0 ? "full_attention" : "sliding_attention");
+  }
+  return types;
+}
+
 bool Config::ropeByLayerType() const {
-  const Json* dictionary = ropeDictionary(nullptr);
+  const Json* dictionary = ropeDictionary();
   return dictionary != nullptr && isByLayerType(*dictionary);
 }
 
 // rope_scaling, where present, replaces the newer rope_parameters (as transformers 5 does).
-const Json* Config::ropeDictionary(const char* layerType) const {
+const Json* Config::ropeDictionary() const {
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (!reader_->has(key)) {
-      continue;
-    }
-    const Json& dictionary = reader_->at(key);
-    if (!dictionary.is_object()) {
-      reader_->fail(concat("\"", key, "\" is not a JSON object"));
-    }
-    if (layerType == nullptr || !isByLayerType(dictionary)) {
+    if (reader_->has(key)) {
+      const Json& dictionary = reader_->at(key);
+      if (!dictionary.is_object()) {
+        reader_->fail(concat("\"", key, "\" is not a JSON object"));
+      }
       return &dictionary;
     }
-    const auto found = dictionary.find(layerType);
-    return found == dictionary.end() || !found->is_object() ? nullptr : &*found;
   }
   return nullptr;
 }
 
-RopeParameters Config::rope(const RopeDefaults& defaults, int headDim, const char* layerType) const {
-  static const Json kNothing = Json::object();
-  const Json* dictionary = ropeDictionary(layerType);
-  const bool byLayerType = layerType != nullptr && ropeByLayerType();
-  if (layerType == nullptr && dictionary != nullptr && isByLayerType(*dictionary)) {
+Json Config::ropeDictionaryOr(const DecoderDefaults& defaults) const {
+  if (const Json* dictionary = ropeDictionary()) {
+    return *dictionary;
+  }
+  return defaults.rope == nullptr ? Json::object() : Json::parse(defaults.rope);
+}
+
+double Config::ropeNumber(const char* key, const DecoderDefaults& defaults) const {
+  const Json dictionary = ropeDictionaryOr(defaults);
+  return JsonReader(dictionary, where_).number(key);
+}
+
+RopeParameters Config::rope(const DecoderDefaults& defaults, int headDim) const {
+  const Json dictionary = ropeDictionaryOr(defaults);
+  if (isByLayerType(dictionary)) {
     refuse(concat("RoPE parameters by layer type are not part of ", family_, " here"));
   }
-  const JsonReader keys(dictionary == nullptr ? kNothing : *dictionary, where_);
+  return readRope(dictionary, defaults, headDim, defaults.topLevelRope, false);
+}
+
+RopeParameters Config::ropeOf(const char* layerType, const DecoderDefaults& defaults, int headDim) const {
+  const Json* dictionary = ropeDictionary();
+  if (dictionary != nullptr && isByLayerType(*dictionary)) {
+    const auto found = dictionary->find(layerType);
+    const bool there = found != dictionary->end() && found->is_object();
+    return readRope(there ? *found : Json::object(), defaults, headDim, false, true);
+  }
+  const bool full = std::string_view(layerType) == "full_attention";
+  const bool scaled = full && reader_->has("rope_scaling");
+  return readRope(scaled ? reader_->at("rope_scaling") : Json::object(), defaults, headDim, full, false);
+}
+
+RopeParameters Config::readRope(const Json& dictionary, const DecoderDefaults& defaults, int headDim, bool topLevel,
+                                bool byLayerType) const {
+  const JsonReader keys(dictionary, where_);
+  const auto older = [&](const char* key, double fallback) {
+    return topLevel ? reader_->numberOr(key, fallback) : fallback;
+  };
   RopeParameters p;
   p.pairing = defaults.pairing;
   p.headDim = headDim;
-  p.base = keys.numberOr("rope_theta", reader_->numberOr("rope_theta", defaults.base));
-  p.partial = keys.numberOr("partial_rotary_factor", reader_->numberOr("partial_rotary_factor", defaults.partial));
+  p.base = keys.numberOr("rope_theta", older("rope_theta", defaults.ropeBase));
+  p.partial = keys.numberOr("partial_rotary_factor", older("partial_rotary_factor", defaults.partial));
   p.maxPositions = reader_->integerOr("max_position_embeddings", 0, 0, kSizeLimit);
   const std::string type = keys.stringOr("rope_type", keys.stringOr("type", "default"));
-  const std::optional<RopeKind> kind =
-      family_ == "phi3" && (type == "su" || type == "yarn") ? std::optional(RopeKind::LongRope) : ropeKind(type);
+  const bool oldName = defaults.oldLongRopeNames && (type == "su" || type == "yarn");
+  const std::optional<RopeKind> kind = ropeKind(oldName ? "longrope" : type);
   if (!kind) {
     refuse(concat("RoPE scaling \"", type.substr(0, 60), "\" is not known here: its frequencies can't be reproduced"));
   }
@@ -234,38 +292,46 @@ RopeParameters Config::rope(const RopeDefaults& defaults, int headDim, const cha
     reader_->fail(concat("partial_rotary_factor is ", p.partial, ", expected 0 to 1"));
   }
   p.alpha = keys.numberOr("alpha", 1.0);
+  p.originalPositions = keys.integerOr("original_max_position_embeddings", p.maxPositions, 1, kSizeLimit);
+  if (defaults.oldLongRopeNames) {
+    p.originalPositions = reader_->integerOr("original_max_position_embeddings", p.originalPositions, 1, kSizeLimit);
+  }
   readScaling(keys, *this, p);
   readYarnAndLongRope(keys, byLayerType, p);
   makeRope(p, 1, where_);  // checks the parameters
   return p;
 }
 
-Architecture Config::decoder(const RopeDefaults& defaults) const {
+Architecture Config::decoder(const DecoderDefaults& defaults) const {
   Architecture a;
   a.family = family_;
   a.where = where_;
   a.hidden = size("hidden_size");
   a.heads = static_cast<int>(reader_->integer("num_attention_heads", 1, 1 << 16));
-  a.kvHeads = static_cast<int>(reader_->integerOr("num_key_value_heads", a.heads, 1, 1 << 16));
+  a.kvHeads = count("num_key_value_heads", a.heads, 1, 1 << 16);
   if (a.heads % a.kvHeads != 0) {
     reader_->fail(concat("num_key_value_heads ", a.kvHeads, " does not divide num_attention_heads ", a.heads));
   }
-  if (!reader_->has("head_dim") && a.hidden % a.heads != 0) {
+  const bool classDefault = defaults.headDim > 0 && !contains("head_dim");
+  if (!classDefault && !reader_->has("head_dim") && a.hidden % a.heads != 0) {
     reader_->fail(concat("hidden_size ", a.hidden, " is no multiple of num_attention_heads ", a.heads,
                          " and there is no head_dim"));
   }
-  a.headDim = static_cast<int>(reader_->integerOr("head_dim", a.hidden / a.heads, 1, 1 << 16));
+  a.headDim = count("head_dim", classDefault ? defaults.headDim : a.hidden / a.heads, 1, 1 << 16);
   a.mlpWidth = size("intermediate_size");
   a.vocab = size("vocab_size");
   a.context = reader_->integerOr("max_position_embeddings", 0, 0, kSizeLimit);
   const std::int64_t layers = size("num_hidden_layers");
-  if (layers > layerLimit_) {
-    reader_->fail(concat("num_hidden_layers is ", layers, ", but the weights are only ", layerLimit_, " tensors"));
+  if (layers > tensors_) {
+    reader_->fail(concat("num_hidden_layers is ", layers, ", but the weights are only ", tensors_, " tensors"));
   }
   a.layers = static_cast<int>(layers);
-  a.eps = number("rms_norm_eps", 1e-6);
+  a.eps = number(defaults.epsKey, defaults.eps);
+  if (a.eps < 0) {
+    reader_->fail(concat(defaults.epsKey, " is negative"));
+  }
   a.activation = activation("hidden_act", "silu");
-  a.tied = tied(false);
+  a.tied = tied(defaults.tied);
   if (!ropeByLayerType()) {
     a.ropes = {rope(defaults, a.headDim)};
   }
@@ -291,12 +357,12 @@ void slideByType(Architecture& architecture, const std::vector<std::string>& typ
   }
 }
 
-std::vector<std::string> periodicTypes(int layers, std::int64_t period) {
-  std::vector<std::string> types;
-  for (int i = 0; i < layers; ++i) {
-    types.emplace_back((i + 1) % period == 0 ? "full_attention" : "sliding_attention");
+void rotateByType(Architecture& architecture, const std::vector<std::string>& types, RopeParameters full,
+                  RopeParameters sliding) {
+  architecture.ropes = {std::move(full), std::move(sliding)};
+  for (std::size_t i = 0; i < architecture.layer.size(); ++i) {
+    architecture.layer[i].rope = types[i] == "sliding_attention" ? 1 : 0;
   }
-  return types;
 }
 
 }  // namespace headscope

@@ -57,19 +57,24 @@ std::string arithmeticName(at::ScalarType type) {
   return type == at::kFloat ? "f32" : type == at::kHalf ? "f16" : "bf16";
 }
 
-void enterEngine(int threads) {
+// Waking threads costs some microseconds at each of a layer's 20 or so operations.
+void enterEngine(const Engine& engine, std::int64_t rows) {
+  constexpr std::int64_t kWorkOfAThread = std::int64_t{1} << 22;  // multiplications in a layer
   cleanVectorState();
-  at::set_num_threads(threads);
+  const std::int64_t worth = 1 + rows * engine.layerParameters / kWorkOfAThread;
+  at::set_num_threads(static_cast<int>(std::min<std::int64_t>(engine.threads, worth)));
 }
 
 Engine loadEngine(const std::filesystem::path& path, const ModelOptions& options, const JobControl& control) {
   Engine engine;
   engine.threads =
       options.threads > 0 ? options.threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  enterEngine(engine.threads);
+  cleanVectorState();
+  at::set_num_threads(engine.threads);
   const at::Device device = chooseDevice(options.device);
   engine.files = openModelFiles(path);
   engine.type = chooseType(options.arithmetic, device, engine.files.weights->commonType());
+  engine.layerParameters = parameterCount(engine.decoder()) / static_cast<std::int64_t>(engine.decoder().layers.size());
   engine.layerDevice.assign(engine.decoder().layers.size(), device);
   engine.embeddingDevice = engine.headDevice = device;
   engine.weights = loadWeights(

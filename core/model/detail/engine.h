@@ -22,6 +22,7 @@ struct Engine {
   at::Device embeddingDevice{at::kCPU};
   at::Device headDevice{at::kCPU};
   int threads = 1;
+  std::int64_t layerParameters = 0;  ///< mean over the layers
 
   const plan::Decoder& decoder() const noexcept { return files.decoder; }
 };
@@ -30,7 +31,8 @@ Engine loadEngine(const std::filesystem::path& path, const ModelOptions& options
 
 std::string arithmeticName(at::ScalarType type);
 
-/// Sets the calling thread up for LibTorch work: thread count, no autograd, clean vector registers.
-void enterEngine(int threads);
+/// Sets the calling thread up for LibTorch work on `rows` tokens at a time: clean vector registers, and as many
+/// threads as the work of one layer is worth.
+void enterEngine(const Engine& engine, std::int64_t rows);
 
 }  // namespace headscope

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/model/detail/architecture.h"
 #include "core/model/detail/config.h"
 #include "core/model/families/families.h"
 
@@ -20,6 +21,22 @@ std::string nameOf(const fs::path& path) {
   return fs::is_directory(named, ignored) ? named.filename().string() : named.stem().string();
 }
 
+// transformers 5 holds the experts of a layer in two tensors; files written with its own names are read too.
+void acceptFusedExperts(Architecture& architecture, const WeightFiles& weights) {
+  if (!architecture.experts || architecture.experts->layout != ExpertLayout::Separate) {
+    return;
+  }
+  ExpertTraits& experts = *architecture.experts;
+  const auto first = std::find_if(architecture.layer.begin(), architecture.layer.end(),
+                                  [](const LayerTraits& layer) { return layer.experts; });
+  const std::string prefix = concat(architecture.names.layerPrefix, first - architecture.layer.begin(), ".");
+  const bool separate = weights.find(concat(prefix, experts.prefix, "0.", experts.down, ".weight")).has_value();
+  if (!separate && weights.find(prefix + experts.fusedGateUp)) {
+    experts.layout = ExpertLayout::Fused;
+    experts.router = "mlp.gate";
+  }
+}
+
 ModelFiles openFolder(const fs::path& path) {
   const fs::path file = path / "config.json";
   std::error_code ignored;
@@ -29,11 +46,12 @@ ModelFiles openFolder(const fs::path& path) {
   Json json = readJson(file);
   const auto source = TensorSource::open(path);
   const Config config(std::move(json), file.string(), static_cast<std::int64_t>(source->tensors().size()));
-  const Architecture architecture = readArchitecture(config);
+  Architecture architecture = readArchitecture(config);
   ModelFiles files;
   files.format = "hf";
-  files.decoder = makePlan(architecture);
   files.weights = safetensorsWeights(source, config.wrapped());
+  acceptFusedExperts(architecture, *files.weights);
+  files.decoder = makePlan(architecture);
   untieIfDifferent(files.decoder, *files.weights, architecture.names.head + ".weight");
   return files;
 }

@@ -8,7 +8,9 @@ namespace {
 
 using Group = std::span<const Family> (*)();
 
-constexpr std::array<Group, 3> kGroups{llamaFamilies, mistralFamilies, qwenFamilies};
+constexpr std::array<Group, 11> kGroups{llamaFamilies, mistralFamilies, qwenFamilies, phiFamilies,
+                                        gemmaFamilies, gptNeoxFamilies, olmoFamilies, graniteFamilies,
+                                        glmFamilies,   cohereFamilies,  otherFamilies};
 
 struct Refused {
   const char* modelType;

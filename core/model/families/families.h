@@ -22,6 +22,14 @@ struct Family {
 std::span<const Family> llamaFamilies();
 std::span<const Family> mistralFamilies();
 std::span<const Family> qwenFamilies();
+std::span<const Family> phiFamilies();
+std::span<const Family> gemmaFamilies();
+std::span<const Family> gptNeoxFamilies();
+std::span<const Family> olmoFamilies();
+std::span<const Family> graniteFamilies();
+std::span<const Family> glmFamilies();
+std::span<const Family> cohereFamilies();
+std::span<const Family> otherFamilies();
 
 /// The Architecture of a configuration. Throws Unsupported, with the reason, for a model_type without a family.
 Architecture readArchitecture(const Config& config);
