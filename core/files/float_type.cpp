@@ -8,11 +8,13 @@ namespace {
 // 0.5 (whose last bit is worth 2^-24) and freed from it again, exactly.
 inline float fromHalf(std::uint16_t bits) noexcept {
   const std::uint32_t magnitude = bits & 0x7FFFu;
+  const auto compared = static_cast<std::int32_t>(magnitude);  // SSE2 compares signed numbers only
   const std::uint32_t shifted = (magnitude << 13) + (112u << 23);
-  const std::uint32_t normal = shifted + (magnitude >= 0x7C00u ? 112u << 23 : 0u);  // infinity and NaN
-  const float small = std::bit_cast<float>(0x3F000000u + magnitude) - 0.5f;
-  const std::uint32_t value = magnitude < 0x0400u ? std::bit_cast<std::uint32_t>(small) : normal;
-  return std::bit_cast<float>(value | static_cast<std::uint32_t>(bits & 0x8000u) << 16);
+  const std::uint32_t normal = shifted + (compared >= 0x7C00 ? 112u << 23 : 0u);  // infinity and NaN
+  const auto small = std::bit_cast<std::uint32_t>(std::bit_cast<float>(0x3F000000u + magnitude) - 0.5f);
+  const std::uint32_t chooseSmall = 0u - static_cast<std::uint32_t>(compared < 0x0400);  // a mask: no branch for it
+  return std::bit_cast<float>((small & chooseSmall) | (normal & ~chooseSmall) |
+                              static_cast<std::uint32_t>(bits & 0x8000u) << 16);
 }
 
 template <typename Convert>
