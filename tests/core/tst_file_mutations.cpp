@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kTrials = 20'000;
+constexpr int kTrials = 10'000;
 
 /// Whatever a reader returns must be readable to the last byte.
 unsigned sumOf(std::span<const std::byte> bytes) {
