@@ -5,6 +5,7 @@
 #include <complex>
 
 #include "core/analysis/fourier.h"
+#include "core/analysis/row_agreement.h"
 
 namespace headscope {
 namespace {
@@ -62,6 +63,24 @@ double at(const std::vector<double>& values, std::int64_t index) {
   return position < values.size() ? std::clamp(values[position], 0.0, 1.0) : 0.0;
 }
 
+/// The softmax of the predicted logits is the row that distance alone would give.
+double predictedEcho(const std::vector<double>& logitByDistance, std::int64_t period) {
+  if (period <= 0) {
+    return 0;
+  }
+  const double top = *std::max_element(logitByDistance.begin(), logitByDistance.end());
+  std::vector<double> row;
+  double total = 0;
+  for (const double logit : logitByDistance) {
+    row.push_back(std::exp(logit - top));
+    total += row.back();
+  }
+  for (double& p : row) {
+    p /= total;
+  }
+  return std::clamp(rowEcho(row, period), 0.0, 1.0);
+}
+
 }  // namespace
 
 std::vector<double> queryCorrelationByLag(const HeadVectors& head) {
@@ -117,22 +136,40 @@ std::int64_t prominentLag(const std::vector<double>& correlationByLag) {
   return best;
 }
 
-CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double>& predictedByDistance,
-                               std::int64_t firstLag, std::int64_t secondLag) {
+CaseLags caseLags(std::int64_t tokens) {
+  return {std::clamp<std::int64_t>(tokens / 13, 2, 11), std::clamp<std::int64_t>(tokens / 8, 3, 18)};
+}
+
+std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tokens) {
+  std::int64_t best = 0;
+  double off = 1;
+  for (int turns = 1; period && turns <= 4; ++turns) {
+    const double exact = turns * period->tokens;
+    if (exact < static_cast<double>(tokens) / 3 && std::abs(exact - std::round(exact)) < off) {
+      off = std::abs(exact - std::round(exact));
+      best = std::llround(exact);
+    }
+  }
+  return best;
+}
+
+CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double>& predictedByDistance) {
+  const CaseLags lags = caseLags(head.tokens());
   const std::vector<double> columns = queryCorrelationByLag(head);
   const auto diagonal = [&head](std::int64_t lag) { return std::clamp(diagonalCorrelation(head, lag), 0.0, 1.0); };
   CaseEvidence evidence;
   evidence.columnStep = at(columns, 1);
-  evidence.columnLong = std::min(at(columns, firstLag), at(columns, secondLag));
+  evidence.columnLong = std::min(at(columns, lags.first), at(columns, lags.second));
   evidence.diagonalStep = diagonal(1);
-  evidence.diagonalLong = std::min(diagonal(firstLag), diagonal(secondLag));
+  evidence.diagonalLong = std::min(diagonal(lags.first), diagonal(lags.second));
   evidence.season = prominentLag(columns);
   if (evidence.season > 0) {
     evidence.seasonRows = at(columns, evidence.season);
     evidence.seasonBetween = at(columns, evidence.season / 2);
   }
   const auto period = measurePeriod(predictedByDistance);
-  evidence.periodStrength = period ? std::clamp(period->strength, 0.0, 1.0) : 0;
+  evidence.periodStrength = period ? std::min(period->strength, 1.0) : 0;
+  evidence.echo = predictedEcho(predictedByDistance, wholePeriods(period, head.tokens()));
   return evidence;
 }
 

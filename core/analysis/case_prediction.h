@@ -22,7 +22,15 @@ double diagonalCorrelation(const HeadVectors& head, std::int64_t lag);
 /// none.
 std::int64_t prominentLag(const std::vector<double>& correlationByLag);
 
-CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double>& predictedByDistance,
-                               std::int64_t firstLag, std::int64_t secondLag);
+/// The two longer lags at which columns and diagonals are looked at.
+struct CaseLags {
+  std::int64_t first = 0, second = 0;
+};
+CaseLags caseLags(std::int64_t tokens);
+
+/// The whole number of tokens closest to 1, 2, 3 or 4 periods, within a third of the text; 0: none.
+std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tokens);
+
+CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double>& predictedByDistance);
 
 }  // namespace headscope

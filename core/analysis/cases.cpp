@@ -5,13 +5,14 @@
 
 #include "core/analysis/case_prediction.h"
 #include "core/analysis/logit_rows.h"
+#include "core/analysis/row_agreement.h"
 
 namespace headscope {
 namespace {
 
 constexpr std::int64_t kFewestTokens = 8;
 
-/// Probability rows around one anchor, each computed once.
+/// Probability rows around one anchor.
 class AnchorRows {
  public:
   AnchorRows(const HeadVectors& head, std::int64_t anchor) : rows_(head), anchor_(anchor) {
@@ -21,78 +22,79 @@ class AnchorRows {
   /// Rows anchor and anchor + lag at the same keys.
   double column(std::int64_t lag) {
     rows_.probabilities(anchor_ + lag, other_);
-    return agreement(other_.data());
+    return rowAgreement(base_, {other_.data(), base_.size()}, lag);
   }
-  /// The same row against keys moved by `lag`; call after column(lag).
-  double diagonal(std::int64_t lag) const { return agreement(other_.data() + lag); }
+  /// The same rows with keys moved by `lag`; call after column(lag).
+  double diagonal(std::int64_t lag) const { return rowAgreement(base_, {other_.data() + lag, base_.size()}, lag); }
+  /// The row against itself moved by `lag` keys.
+  double echo(std::int64_t lag) const { return rowEcho(base_, lag); }
 
  private:
-  /// Shared mass beyond chance; chance = the mean over four rotations of one row along the keys.
-  double agreement(const double* other) const {
-    const auto n = static_cast<std::int64_t>(base_.size());
-    const RowKernels& kernels = rowKernels();
-    const double shared = kernels.overlap(base_.data(), other, n);
-    double chance = 0;
-    constexpr std::array<double, 4> kTurns{0.2360679775, 0.3819660113, 0.6180339887, 0.8541019662};
-    for (const double turn : kTurns) {
-      const std::int64_t shift = std::clamp<std::int64_t>(std::llround(turn * static_cast<double>(n)), 1, n - 1);
-      chance += kernels.overlap(base_.data(), other + shift, n - shift) +
-                kernels.overlap(base_.data() + n - shift, other, shift);
-    }
-    chance /= static_cast<double>(kTurns.size());
-    return chance < 1 ? (shared - chance) / (1 - chance) : 0;
-  }
-
   LogitRows rows_;
   std::int64_t anchor_;
   std::vector<double> base_, other_;
 };
 
-struct Lags {
-  std::int64_t first = 0, second = 0;  ///< the two longer lags
+/// Running mean.
+class Mean {
+ public:
+  void add(double x) {
+    sum_ += x;
+    ++count_;
+  }
+  double clipped() const { return count_ > 0 ? std::clamp(sum_ / count_, 0.0, 1.0) : 0; }
+
+ private:
+  double sum_ = 0;
+  int count_ = 0;
 };
 
-Lags longLags(std::int64_t tokens) {
-  return {std::clamp<std::int64_t>(tokens / 13, 2, 11), std::clamp<std::int64_t>(tokens / 8, 3, 18)};
-}
-
-double clipped(double x) {
-  return std::clamp(x, 0.0, 1.0);
-}
-
-CaseEvidence measuredEvidence(const HeadVectors& head, std::int64_t season, const CaseOptions& options,
-                              const JobControl& control) {
-  const std::int64_t tokens = head.tokens();
-  const Lags lags = longLags(tokens);
-  const std::int64_t reach = std::max({lags.first, lags.second, season});
-  const std::int64_t begin = std::max<std::int64_t>(2, tokens / 8);
+/// Where to look: `count` rows spread evenly over those that have `reach` rows after them and, if possible, before
+/// them.
+std::vector<std::int64_t> anchorRows(std::int64_t tokens, std::int64_t reach, std::int64_t count) {
+  const std::int64_t last = std::max<std::int64_t>(2, tokens - reach - 1);
+  const std::int64_t begin = std::clamp<std::int64_t>(std::max(tokens / 8, reach), 2, last);
   const std::int64_t places = std::max<std::int64_t>(1, tokens - reach - begin);
-  const std::int64_t anchors = std::clamp<std::int64_t>(options.anchors, 1, places);
-  CaseEvidence sum;
-  double first[2]{}, second[2]{};
-  for (std::int64_t j = 0; j < anchors; ++j) {
+  const std::int64_t wanted = std::clamp<std::int64_t>(count, 1, places);
+  std::vector<std::int64_t> anchors;
+  for (std::int64_t j = 0; j < wanted; ++j) {
+    anchors.push_back(begin + places * (2 * j + 1) / (2 * wanted));
+  }
+  return anchors;
+}
+
+CaseEvidence measuredEvidence(const HeadVectors& head, std::int64_t season, std::optional<MeasuredPeriod> period,
+                              std::int64_t count, const JobControl& control) {
+  const CaseLags lags = caseLags(head.tokens());
+  const std::int64_t periods = wholePeriods(period, head.tokens());
+  Mean columnStep, diagonalStep, columnFirst, diagonalFirst, columnSecond, diagonalSecond, rowsBack, between, echo;
+  for (const std::int64_t anchor : anchorRows(head.tokens(), std::max({lags.first, lags.second, season}), count)) {
     control.checkpoint();
-    AnchorRows rows(head, begin + places * (2 * j + 1) / (2 * anchors));
-    sum.columnStep += rows.column(1);
-    sum.diagonalStep += rows.diagonal(1);
-    first[0] += rows.column(lags.first);
-    first[1] += rows.diagonal(lags.first);
-    second[0] += rows.column(lags.second);
-    second[1] += rows.diagonal(lags.second);
+    AnchorRows rows(head, anchor);
+    columnStep.add(rows.column(1));
+    diagonalStep.add(rows.diagonal(1));
+    columnFirst.add(rows.column(lags.first));
+    diagonalFirst.add(rows.diagonal(lags.first));
+    columnSecond.add(rows.column(lags.second));
+    diagonalSecond.add(rows.diagonal(lags.second));
     if (season > 0) {
-      sum.seasonRows += rows.column(season);
-      sum.seasonBetween += rows.column(season / 2);
+      rowsBack.add(rows.column(season));
+      between.add(rows.column(season / 2));
+    }
+    if (periods > 0 && anchor >= 2 * periods) {
+      echo.add(rows.echo(periods));
     }
   }
-  const auto mean = [anchors](double x) { return clipped(x / static_cast<double>(anchors)); };
   CaseEvidence evidence;
-  evidence.columnStep = mean(sum.columnStep);
-  evidence.diagonalStep = mean(sum.diagonalStep);
-  evidence.columnLong = mean(std::min(first[0], second[0]));
-  evidence.diagonalLong = mean(std::min(first[1], second[1]));
-  evidence.seasonRows = mean(sum.seasonRows);
-  evidence.seasonBetween = mean(sum.seasonBetween);
+  evidence.columnStep = columnStep.clipped();
+  evidence.columnLong = std::min(columnFirst.clipped(), columnSecond.clipped());
+  evidence.diagonalStep = diagonalStep.clipped();
+  evidence.diagonalLong = std::min(diagonalFirst.clipped(), diagonalSecond.clipped());
+  evidence.seasonRows = rowsBack.clipped();
+  evidence.seasonBetween = between.clipped();
   evidence.season = season;
+  evidence.periodStrength = period ? std::min(period->strength, 1.0) : 0;
+  evidence.echo = echo.clipped();
   return evidence;
 }
 
@@ -114,8 +116,11 @@ std::string_view caseLabel(Case value) {
 CaseScores caseScores(const CaseEvidence& evidence, const CaseThresholds& thresholds) {
   const double column = std::sqrt(evidence.columnStep * evidence.columnLong);
   const double diagonal = std::sqrt(evidence.diagonalStep * evidence.diagonalLong);
-  const double width = std::max(thresholds.periodWidth, 1e-6);
-  const double periodic = 1 / (1 + std::exp((thresholds.periodStrength - evidence.periodStrength) / width));
+  const auto step = [&thresholds](double x, double threshold) {
+    return 1 / (1 + std::exp((threshold - x) / std::max(thresholds.width, 1e-6)));
+  };
+  const double periodic =
+      step(evidence.periodStrength, thresholds.periodStrength) * step(evidence.echo, thresholds.echo);
   CaseScores scores{};
   scores[static_cast<std::size_t>(Case::ReAccess)] = column;
   scores[static_cast<std::size_t>(Case::Sequential)] = diagonal * (1 - periodic);
@@ -135,10 +140,9 @@ CaseResult classify(const HeadVectors& head, const RopeLens& lens, const CaseOpt
                     const JobControl& control) {
   CaseResult result;
   if (head.tokens() >= kFewestTokens) {
-    result.predictedEvidence = predictedEvidence(head, lens.predictedByDistance, longLags(head.tokens()).first,
-                                                 longLags(head.tokens()).second);
-    result.evidence = measuredEvidence(head, result.predictedEvidence.season, options, control);
-    result.evidence.periodStrength = lens.measuredPeriod ? lens.measuredPeriod->strength : 0;
+    result.predictedEvidence = predictedEvidence(head, lens.predictedByDistance);
+    result.evidence =
+        measuredEvidence(head, result.predictedEvidence.season, lens.measuredPeriod, options.anchors, control);
   }
   result.scores = caseScores(result.evidence, options.thresholds);
   result.label = caseFrom(result.scores, options.thresholds);

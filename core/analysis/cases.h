@@ -7,8 +7,9 @@
 // they share when one is moved along the keys (corrected as Cohen's kappa: 0 = chance, 1 = the same row):
 //   column(l)    row t against row t + l at the same keys: how stable columns are over l steps
 //   diagonal(l)  row t against row t + l at keys moved by l: how stable diagonals are over l steps
-// With C = √(column(1) · column(long)), D = √(diagonal(1) · diagonal(long)), π = 1 / (1 + exp((threshold − strength) /
-// width)):
+//   echo         row t against itself moved by a whole number of measured periods: whether diagonals repeat
+// With C = √(column(1) · column(long)), D = √(diagonal(1) · diagonal(long)), and π = step(strength of the period of the
+// mean logit by distance) · step(echo), step(x) = 1 / (1 + exp((threshold − x) / width)):
 //   re_access = C    sequential = D (1 − π)    periodic_sequential = D π
 //   seasonal = column(L) · (1 − column(L/2)) · (1 − D)    unpredictable = 1 − the largest of these four
 // Predicted. The same quantities from autocorrelations of q and k: column(l) from queries after RoPE, each channel
@@ -35,9 +36,11 @@ using CaseScores = std::array<double, kCaseCount>;  ///< each 0 … 1, indexed b
 
 /// All adjustable in the window; the label follows.
 struct CaseThresholds {
-  double predictable = 0.5;     ///< a head whose best case scores less is labelled unpredictable
-  double periodStrength = 0.8;  ///< autocorrelation at which half of a stable diagonal counts as periodic
-  double periodWidth = 0.05;    ///< how fast that turns from 0 to 1
+  double predictable = 0.5;  ///< a head whose best case scores less is labelled unpredictable
+  double periodStrength =
+      0.8;              ///< autocorrelation of the mean logit by distance from which diagonals may count as periodic
+  double echo = 0.3;    ///< how much of a row must come back one period on for diagonals to count as periodic
+  double width = 0.05;  ///< how fast these two turn from no to yes
 };
 
 /// What the scores are made from, kept so that thresholds can change without touching the attention again.
@@ -50,6 +53,7 @@ struct CaseEvidence {
   double seasonBetween = 0;   ///< column(L/2)
   std::int64_t season = 0;    ///< L in tokens, from queries after RoPE; 0: none
   double periodStrength = 0;  ///< of the (measured or predicted) period by distance
+  double echo = 0;            ///< row t against itself moved by whole periods
 };
 
 struct CaseResult {
