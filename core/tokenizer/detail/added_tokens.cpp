@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/base/error.h"
 #include "core/tokenizer/detail/regex.h"
 
 namespace headscope::detail {
@@ -137,16 +136,21 @@ std::optional<std::uint32_t> AddedTokens::add(const AddedToken& token, const Voc
   return newId;
 }
 
-void AddedTokens::finish(const std::string& where) {
+std::size_t AddedTokens::finish() {
+  std::vector<std::uint32_t> inOrder;
+  inOrder.reserve(tokens_.size());
   for (const auto& [id, token] : tokens_) {
-    const std::string* text = token.normalized ? decodable(id) : &token.content;
-    if (text->empty()) {
-      throw Error(where, concat("added token \"", token.content, "\" is empty after normalization"));
-    }
-    if (!(token.normalized ? afterNormalization_ : raw_).insert(*text, id)) {
-      throw Error(where, concat("two added tokens read \"", text->substr(0, 80), "\" after normalization"));
-    }
+    inOrder.push_back(id);
   }
+  std::sort(inOrder.begin(), inOrder.end());
+  std::size_t hidden = 0;
+  for (const std::uint32_t id : inOrder) {
+    const AddedToken& token = tokens_.at(id);
+    const std::string* text = token.normalized ? decodable(id) : &token.content;
+    const bool found = !text->empty() && (token.normalized ? afterNormalization_ : raw_).insert(*text, id);
+    hidden += found ? 0 : 1;
+  }
+  return hidden;
 }
 
 std::vector<AddedTokens::Tree::Hit> AddedTokens::matches(std::string_view text, const Tree& tree,

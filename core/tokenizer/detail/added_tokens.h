@@ -33,8 +33,9 @@ class AddedTokens {
   /// Gives `token` its id: that of the vocabulary, or else the next free one. Returns it; nullopt if the
   /// content is empty.
   std::optional<std::uint32_t> add(const AddedToken& token, const Vocabulary& model, const Normalizer* normalizer);
-  /// To be called after the last add(). Throws Error(where, …) if two tokens can't be told apart.
-  void finish(const std::string& where);
+  /// To be called after the last add(). Of tokens that read the same once normalized, the one with the smallest
+  /// id is found in texts (which one the library finds is left to chance); the others are counted.
+  std::size_t finish();
 
   /// From now on, tokens are cut out as llama.cpp does it: longest first over the whole text, instead of the
   /// leftmost first. Call it before extract().

@@ -59,8 +59,12 @@ Bpe::Bpe(StringMap<std::uint32_t> vocabulary, const std::vector<std::pair<std::s
     const std::uint32_t leftId = known(left);
     const std::uint32_t rightId = known(right);
     const std::size_t skipped = std::min(options_.continuingPrefix.size(), right.size());
+    cutter_.addMerge(left, right);
     merges_.insert(leftId, rightId, {rank, known(left + right.substr(skipped))});
     ++rank;
+  }
+  if (!vocabulary_.id("\xE2\x96\x81") || !options_.continuingPrefix.empty() || !options_.wordSuffix.empty()) {
+    cutter_.forbid();  // a ▁ that is unknown could join unknown neighbours; a prefix or suffix depends on the place
   }
   for (unsigned value = 0; value < 256; ++value) {
     const auto found = vocabulary_.id(byteTokenText(value));
@@ -205,6 +209,14 @@ void Bpe::encode(std::string_view word, WordCache& cache, std::vector<WordToken>
       return;
     }
   }
+  for (std::size_t at = 0; at < word.size();) {
+    const std::size_t end = cutter_.end(word, at);
+    encodePart(word.substr(at, end - at), cache, out);
+    at = end;
+  }
+}
+
+void Bpe::encodePart(std::string_view word, WordCache& cache, std::vector<WordToken>& out) const {
   if (cache.find(word, out)) {
     return;
   }

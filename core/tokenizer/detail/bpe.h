@@ -67,6 +67,7 @@ class Bpe final : public WordModel {
     std::int32_t next = -1;
   };
 
+  void encodePart(std::string_view word, WordCache& cache, std::vector<WordToken>& out) const;
   void symbolize(std::string_view word, std::vector<Symbol>& symbols) const;
   void mergeAll(std::vector<Symbol>& symbols) const;
   std::optional<std::uint32_t> characterId(std::string_view word, std::size_t at, std::size_t length,
@@ -75,6 +76,7 @@ class Bpe final : public WordModel {
 
   Vocabulary vocabulary_;
   MergeTable merges_;
+  WordCutter cutter_;
   BpeOptions options_;
   std::string where_;
   std::array<std::int64_t, 256> byteIds_{};         // of <0xNN>, −1 if absent

@@ -156,7 +156,7 @@ void addTokens(const GgufVocabulary& vocabulary, Tokenizer::Parts& parts) {
     }
   }
   parts.added.preferLongest();
-  parts.added.finish(vocabulary.where);
+  parts.added.finish();
 }
 
 std::optional<std::int64_t> checkedId(const GgufVocabulary& vocabulary, std::optional<std::int64_t> id) {

@@ -12,8 +12,9 @@
 namespace headscope::detail {
 namespace {
 
-// What stands inside brackets for Oniguruma's \w, \s, \h and POSIX names. Marks count as word characters, ¹²³¼½¾
-// too; U+180E is no space.
+// What stands for Oniguruma's \w, \s, \h and POSIX names. Marks count as word characters; a bare \w matches
+// ¹²³¼½¾ too, [\w] doesn't. U+180E is no space.
+constexpr std::string_view kWordInBrackets = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
 constexpr std::string_view kSpace = R"(\p{White_Space})";
 constexpr std::string_view kHex = "0-9A-Fa-f";
@@ -34,7 +35,7 @@ constexpr std::array<Named, 14> kPosix = {{
     {"upper", R"(\p{Uppercase})"},
     {"lower", R"(\p{Lowercase})"},
     {"punct", R"(\p{P}\p{S})"},
-    {"word", R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})"},
+    {"word", kWordInBrackets},
     {"xdigit", kHex},
     {"cntrl", R"(\p{Cc})"},
     {"ascii", R"(\x00-\x7F)"},
@@ -460,7 +461,7 @@ class Translator {
       case 'w':
       case 's':
       case 'h':
-        set.members += members(kind);
+        set.members += kind == 'w' ? kWordInBrackets : members(kind);
         at_ += 2;
         break;
       case 'S':
@@ -469,7 +470,7 @@ class Translator {
         break;
       case 'W':
       case 'H':
-        set.others.push_back(concat("[^", members(static_cast<char>(kind - 'A' + 'a')), "]"));
+        set.others.push_back(concat("[^", kind == 'W' ? kWordInBrackets : kHex, "]"));
         at_ += 2;
         break;
       case 'p':

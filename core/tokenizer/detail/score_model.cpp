@@ -16,7 +16,10 @@ ScoreModel::ScoreModel(StringMap<std::uint32_t> vocabulary, std::vector<float> s
   }
   for (std::size_t id = 0; id < vocabulary_.idLimit(); ++id) {
     const std::string* token = vocabulary_.token(static_cast<std::int64_t>(id));
-    longest_ = std::max(longest_, token == nullptr ? 0 : token->size());
+    if (token != nullptr) {
+      longest_ = std::max(longest_, token->size());
+      cutter_.addToken(*token);
+    }
   }
   for (unsigned value = 0; value < 256; ++value) {
     auto found = vocabulary_.id(byteTokenText(value));
@@ -80,6 +83,14 @@ std::vector<ScoreModel::Symbol> ScoreModel::merge(std::string_view word) const {
 }
 
 void ScoreModel::encode(std::string_view word, WordCache& cache, std::vector<WordToken>& out) const {
+  for (std::size_t at = 0; at < word.size();) {
+    const std::size_t end = cutter_.end(word, at);
+    encodePart(word.substr(at, end - at), cache, out);
+    at = end;
+  }
+}
+
+void ScoreModel::encodePart(std::string_view word, WordCache& cache, std::vector<WordToken>& out) const {
   if (cache.find(word, out)) {
     return;
   }

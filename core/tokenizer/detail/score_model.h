@@ -29,9 +29,11 @@ class ScoreModel final : public WordModel {
     std::int64_t next = -1;
   };
 
+  void encodePart(std::string_view word, WordCache& cache, std::vector<WordToken>& out) const;
   std::vector<Symbol> merge(std::string_view word) const;
 
   Vocabulary vocabulary_;
+  WordCutter cutter_;
   std::vector<float> scores_;
   std::optional<std::uint32_t> unknown_;
   std::array<std::int64_t, 256> byteIds_{};  // −1 if absent

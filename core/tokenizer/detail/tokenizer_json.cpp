@@ -193,7 +193,10 @@ std::unique_ptr<Tokenizer::Parts> makeFromJson(const Json& json, const std::stri
   parts->postProcessor = makePostProcessor(member(json, "post_processor"), where);
   parts->decoder = makeDecoder(member(json, "decoder"), where);
   readAddedTokens(member(json, "added_tokens"), *parts);
-  parts->added.finish(where);
+  if (const std::size_t hidden = parts->added.finish(); hidden > 0) {
+    parts->notes.push_back(
+        concat(hidden, " added tokens can't be told from others after normalization; texts never give them."));
+  }
   parts->kind = kindOf(*parts, options, normalizer.is_object() && member(normalizer, "type") == "ByteLevel");
   if (isNotEmpty(member(json, "truncation"))) {
     parts->notes.emplace_back("The tokenizer's truncation is ignored: texts are never cut.");

@@ -10,6 +10,7 @@ namespace {
 constexpr std::uint32_t kLargestId = 1u << 22;
 constexpr std::size_t kCachedWords = 1 << 16;
 constexpr std::size_t kLongestCachedWord = 128;
+constexpr std::string_view kUnderline = "\xE2\x96\x81";  // ▁
 
 }  // namespace
 
@@ -56,6 +57,27 @@ std::optional<std::uint32_t> Vocabulary::id(std::string_view token) const {
 
 const std::string* Vocabulary::token(std::int64_t id) const noexcept {
   return id >= 0 && id < static_cast<std::int64_t>(tokens_.size()) ? tokens_[static_cast<std::size_t>(id)] : nullptr;
+}
+
+void WordCutter::addMerge(std::string_view left, std::string_view right) {
+  possible_ = possible_ && (!right.starts_with(kUnderline) || left.ends_with(kUnderline));
+}
+
+void WordCutter::addToken(std::string_view token) {
+  possible_ = possible_ && end(token, 0) == token.size();
+}
+
+std::size_t WordCutter::end(std::string_view word, std::size_t begin) const noexcept {
+  if (!possible_) {
+    return word.size();
+  }
+  for (std::size_t at = word.find(kUnderline, begin); at != std::string_view::npos;
+       at = word.find(kUnderline, at + kUnderline.size())) {
+    if (at > begin && !word.substr(begin, at - begin).ends_with(kUnderline)) {
+      return at;
+    }
+  }
+  return word.size();
 }
 
 std::string byteTokenText(unsigned value) {

@@ -68,6 +68,23 @@ class WordModel {
   virtual const Vocabulary& vocabulary() const noexcept = 0;
 };
 
+/// Where a word can be cut into parts that are encoded by themselves with the same result: before a ▁ that
+/// follows another character, if no merge reaches over such a place. SentencePiece-like models get whole texts
+/// as one word; cut up, most parts come out of the cache.
+class WordCutter {
+ public:
+  /// To be called for all pairs of texts that may be merged.
+  void addMerge(std::string_view left, std::string_view right);
+  /// The same, for any two texts that together are `token`.
+  void addToken(std::string_view token);
+  void forbid() noexcept { possible_ = false; }
+  /// End of the part of `word` that begins at `begin`.
+  std::size_t end(std::string_view word, std::size_t begin) const noexcept;
+
+ private:
+  bool possible_ = true;
+};
+
 /// "<0x0A>"
 std::string byteTokenText(unsigned value);
 
