@@ -39,13 +39,13 @@ class PanelPooler {
     rows_ = rows;
     cellRows_ = cellRows;
     target_ = target;
-    cell_ = 0;
-    touched_ = false;
+    cell_ = -1;
+    pending_ = false;
     reset();
     sweep_.load(rows, true);
     sweep_.run(grid_.cols.front(), grid_.cols.back(),
                [this](std::int64_t key, int count, const float* y) { visit(key, count, y); });
-    if (touched_) {
+    if (pending_) {
       flush();
     }
   }
@@ -57,7 +57,7 @@ class PanelPooler {
   }
 
   void visit(std::int64_t key, int count, const float* y) {
-    if (!touched_) {  // the first block may begin in any cell
+    if (cell_ < 0) {  // the first block may begin in any cell
       cell_ = std::upper_bound(grid_.cols.begin(), grid_.cols.end(), key) - grid_.cols.begin() - 1;
     }
     while (count > 0) {
@@ -69,7 +69,7 @@ class PanelPooler {
         } else {
           sweep_.kernels().maxOnly(y, part, max_.data());
         }
-        touched_ = true;
+        pending_ = true;
       }
       key += part;
       count -= part;
@@ -91,6 +91,7 @@ class PanelPooler {
     } else {
       flushLanes();
     }
+    pending_ = false;
     reset();
   }
 
@@ -114,8 +115,8 @@ class PanelPooler {
   std::span<const QueryRow> rows_;
   std::span<const std::int64_t> cellRows_;
   Target target_;
-  std::int64_t cell_ = 0;
-  bool touched_ = false;
+  std::int64_t cell_ = -1;
+  bool pending_ = false;  ///< the cell at hand has values that were not handed on
 };
 
 // A task: whole cell rows, or a part of the rows of one cell row (then it has values of its own, merged in order).
