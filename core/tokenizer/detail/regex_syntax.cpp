@@ -218,11 +218,11 @@ class Translator {
       return false;
     }
     ++at;
-    std::string text = "{" + (low.empty() ? std::string("0") : std::string(low));
+    std::string text = concat('{', low.empty() ? std::string_view("0") : low);
     if (high) {
-      text += "," + std::string(*high);
+      text += concat(',', *high);
     }
-    text += "}";
+    text += '}';
     const bool repeated = at < in_.size() && in_[at] == '+';
     if (repeated) {
       out_.insert(atom_, "(?:");
