@@ -117,7 +117,7 @@ OrderedJson agreementJson(const CaseAgreement& agreement) {
 
 // A field of CSV: empty = does not exist.
 std::string field(double value) {
-  return "," + (std::isfinite(value) ? jsonNumber(value) : std::string());
+  return concat(",", std::isfinite(value) ? jsonNumber(value) : std::string());
 }
 
 std::string csvHeader(const ReportSummary& summary) {
@@ -183,7 +183,7 @@ std::string reportCsv(const ReportSummary& summary) {
     for (const Spread& score : head.cases) {
       table += field(score.mean);
     }
-    table += "," + (head.dominantChannel ? std::to_string(*head.dominantChannel) : std::string());
+    table += concat(",", head.dominantChannel ? std::to_string(*head.dominantChannel) : std::string());
     table +=
         field(head.predictedPeriod.mean) + field(head.measuredPeriod.mean) + field(head.periodStrength.mean) + "\n";
   }

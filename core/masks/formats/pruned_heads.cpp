@@ -69,7 +69,7 @@ void write(const std::filesystem::path& path, const MaskDocument& document, cons
       map[std::to_string(layer)] = layers[layer];
     }
   }
-  writeFile(path, jsonText(map));
+  writeFile(path, jsonText(map, JsonLayout::Line));
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ class Reader {
       const std::size_t nameBytes = number<std::uint16_t>(at + 28);
       const std::string name(part(at + kCentralBytes, nameBytes));
       if (!result.emplace(name, content(at, name)).second) {
-        fail("holds \"" + name.substr(0, 80) + "\" twice");
+        fail(concat("holds \"", name.substr(0, 80), "\" twice"));
       }
       at += kCentralBytes + nameBytes + number<std::uint16_t>(at + 30) + number<std::uint16_t>(at + 32);
     }
@@ -60,7 +60,9 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& problem) const { throw Error(where_, "as a ZIP archive, " + problem); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw Error(where_, concat("as a ZIP archive, ", problem));
+  }
 
   std::string_view part(std::size_t at, std::size_t bytes) const {
     if (at > archive_.size() || bytes > archive_.size() - at) {
@@ -86,19 +88,19 @@ class Reader {
   }
 
   std::string_view content(std::size_t central, const std::string& name) const {
-    const std::string quoted = "\"" + name.substr(0, 80) + "\"";
+    const std::string quoted = concat("\"", name.substr(0, 80), "\"");
     if (number<std::uint16_t>(central + 10) != 0 || (number<std::uint16_t>(central + 8) & 1) != 0) {
-      fail("has " + quoted + " compressed or encrypted, which torch.save never does");
+      fail(concat("has ", quoted, " compressed or encrypted, which torch.save never does"));
     }
     const std::size_t local = number<std::uint32_t>(central + 42);
     if (number<std::uint32_t>(local) != kLocalMagic) {
-      fail("has no entry where " + quoted + " should be");
+      fail(concat("has no entry where ", quoted, " should be"));
     }
     const std::size_t begin =
         local + kLocalBytes + number<std::uint16_t>(local + 26) + number<std::uint16_t>(local + 28);
     const std::string_view data = part(begin, number<std::uint32_t>(central + 24));
     if (crc32(data) != number<std::uint32_t>(central + 16)) {
-      fail("has a wrong checksum for " + quoted);
+      fail(concat("has a wrong checksum for ", quoted));
     }
     return data;
   }
