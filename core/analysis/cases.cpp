@@ -126,7 +126,7 @@ CaseScores caseScores(const CaseEvidence& evidence, const CaseThresholds& thresh
   scores[static_cast<std::size_t>(Case::Sequential)] = diagonal * (1 - periodic);
   scores[static_cast<std::size_t>(Case::PeriodicSequential)] = diagonal * periodic;
   scores[static_cast<std::size_t>(Case::Seasonal)] =
-      evidence.seasonRows * (1 - evidence.seasonBetween) * (1 - diagonal);
+      evidence.seasonRows * (1 - std::min(evidence.columnStep, evidence.seasonBetween)) * (1 - diagonal);
   scores[static_cast<std::size_t>(Case::Unpredictable)] = 1 - *std::max_element(scores.begin(), scores.end() - 1);
   return scores;
 }

@@ -15,14 +15,15 @@ double rowAgreement(std::span<const double> a, std::span<const double> b, std::i
   }
   const RowKernels& kernels = rowKernels();
   const double shared = kernels.overlap(a.data(), b.data(), n);
-  constexpr std::array<double, 4> kTurns{0.2360679775, 0.3819660113, 0.6180339887, 0.8541019662};
-  double chance = 0;
-  for (const double turn : kTurns) {
-    const std::int64_t shift = std::clamp<std::int64_t>(std::llround(turn * static_cast<double>(n)), 1, n - 1);
-    chance +=
+  constexpr std::array<double, 5> kTurns{0.1458980338, 0.2360679775, 0.3819660113, 0.6180339887, 0.8541019662};
+  std::array<double, kTurns.size()> turned{};
+  for (std::size_t j = 0; j < kTurns.size(); ++j) {
+    const std::int64_t shift = std::clamp<std::int64_t>(std::llround(kTurns[j] * static_cast<double>(n)), 1, n - 1);
+    turned[j] =
         kernels.overlap(a.data(), b.data() + shift, n - shift) + kernels.overlap(a.data() + n - shift, b.data(), shift);
   }
-  chance /= static_cast<double>(kTurns.size());
+  std::nth_element(turned.begin(), turned.begin() + turned.size() / 2, turned.end());
+  const double chance = turned[turned.size() / 2];
   if (!(chance < 1)) {
     return 0;
   }

@@ -90,20 +90,22 @@ constexpr std::array<ScoreDefinition, 22> kFurther{{
      "1 - mean over t of cos(x before block, x after block) of the residual stream, in every layer; 0 to 2",
      "block_influence", 0, 2},
     {"case_scores.re_access", "re-access", "score",
-     "how stable columns are over time: mean of column(1) and column over longer lags, chance-corrected shared mass of "
-     "rows; 0 to 1",
+     "stability of the columns: sqrt(column(1) column(long)), column(l) = mass that rows t and t+l share beyond "
+     "chance, long = the "
+     "lower of two longer lags; 0 to 1",
      "cases", 0, 1},
     {"case_scores.sequential", "sequential", "score",
-     "stability of the diagonals (row t against row t+1 moved by one key, chance-corrected shared mass) times the part "
-     "that is not "
-     "periodic; 0 to 1",
+     "D (1 - pi): D = stability of the diagonals (row t against row t+l with keys moved by l, chance-corrected shared "
+     "mass, l = 1 and "
+     "longer), pi = the part that is periodic; 0 to 1",
      "cases", 0, 1},
     {"case_scores.periodic_sequential", "periodic sequential", "score",
-     "stability of the diagonals times the periodic part: a logistic step of the measured period's strength at the "
-     "threshold; 0 to 1",
+     "D pi: pi = logistic step of the measured period's strength at 0.8 times that of the echo (a row against itself "
+     "moved by whole "
+     "periods) at 0.3; 0 to 1",
      "cases", 0, 1},
     {"case_scores.seasonal", "seasonal", "score",
-     "rows that come back after L tokens but not half-way: column(L) times (1 - column(L/2)) times (1 - diagonal); 0 "
+     "rows that come back after L tokens but differ in between: column(L) (1 - min(column(1), column(L/2))) (1 - D); 0 "
      "to 1",
      "cases", 0, 1},
     {"case_scores.unpredictable", "unpredictable", "score", "1 - the largest of the four other case scores; 0 to 1",

@@ -1,0 +1,297 @@
+// The scores of cli.md against their definitions written out over a dense softmax, on every kind of capture;
+// identities.
+
+#include <QtTest>
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "core/analysis/head_scores.h"
+#include "core/analysis/logit_rows.h"
+#include "core/analysis/q_similarity.h"
+#include "core/analysis/report.h"
+#include "tests/support/synthetic_capture.h"
+
+using namespace headscope;
+using namespace headscope::test;
+
+namespace {
+
+double meanOverRows(std::int64_t tokens, auto value) {
+  double sum = 0;
+  for (std::int64_t t = 1; t < tokens; ++t) {
+    sum += value(t);
+  }
+  return sum / static_cast<double>(tokens - 1);
+}
+
+/// Indices of the `count` largest, ties to the lower index.
+std::set<std::int64_t> largest(const std::vector<double>& mass, std::int64_t count) {
+  std::vector<std::int64_t> order(mass.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
+    return mass[static_cast<std::size_t>(a)] > mass[static_cast<std::size_t>(b)];
+  });
+  return {order.begin(), order.begin() + count};
+}
+
+double denseRecall(const DenseHead& dense) {
+  const std::int64_t tokens = dense.tokens;
+  std::vector<double> column(static_cast<std::size_t>(tokens), 0.0), distance(column);
+  for (std::int64_t t = std::max<std::int64_t>(1, tokens - 64); t < tokens; ++t) {
+    for (std::int64_t i = 0; i <= t; ++i) {
+      column[static_cast<std::size_t>(i)] += dense.probability(t, i);
+      distance[static_cast<std::size_t>(t - i)] += dense.probability(t, i);
+    }
+  }
+  const std::int64_t count = (tokens + 31) / 32;
+  const std::set<std::int64_t> columns = largest(column, count), distances = largest(distance, count);
+  return meanOverRows(tokens, [&](std::int64_t t) {
+    double sum = 0;
+    for (std::int64_t i = 0; i <= t; ++i) {
+      sum += columns.contains(i) || distances.contains(t - i) ? dense.probability(t, i) : 0;
+    }
+    return sum;
+  });
+}
+
+HeadScores denseScores(const DenseHead& dense, const std::vector<std::int64_t>& ids) {
+  const std::int64_t tokens = dense.tokens;
+  const auto p = [&](std::int64_t t, std::int64_t i) { return i < 0 || i > t ? 0.0 : dense.probability(t, i); };
+  const auto rowSum = [&](std::int64_t t, auto weight) {
+    double sum = 0;
+    for (std::int64_t i = 0; i <= t; ++i) {
+      sum += p(t, i) > 0 ? weight(i, p(t, i)) : 0;
+    }
+    return sum;
+  };
+  HeadScores scores;
+  scores[Score::Entropy] = meanOverRows(
+      tokens, [&](std::int64_t t) { return rowSum(t, [](std::int64_t, double x) { return -x * std::log(x); }); });
+  scores[Score::SinkMass] = meanOverRows(tokens, [&](std::int64_t t) { return p(t, 0); });
+  scores[Score::PreviousToken] = meanOverRows(tokens, [&](std::int64_t t) { return p(t, t - 1); });
+  scores[Score::SelfMass] = meanOverRows(tokens, [&](std::int64_t t) { return p(t, t); });
+  scores[Score::LocalMass] = meanOverRows(
+      tokens, [&](std::int64_t t) { return rowSum(t, [t](std::int64_t i, double x) { return i > t - 32 ? x : 0; }); });
+  scores[Score::MeanDistance] = meanOverRows(tokens, [&](std::int64_t t) {
+    return rowSum(t, [t](std::int64_t i, double x) { return x * static_cast<double>(t - i); });
+  });
+  double duplicate = 0, induction = 0;
+  int repeated = 0;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    bool found = false;
+    for (std::int64_t i = 0; i < t; ++i) {
+      if (ids[static_cast<std::size_t>(i)] == ids[static_cast<std::size_t>(t)]) {
+        found = true;
+        duplicate += p(t, i);
+        induction += p(t, i + 1);
+      }
+    }
+    repeated += found ? 1 : 0;
+  }
+  if (repeated > 0) {
+    scores[Score::DuplicateToken] = duplicate / repeated;
+    scores[Score::Induction] = induction / repeated;
+  }
+  scores[Score::VerticalSlashRecall] = denseRecall(dense);
+  return scores;
+}
+
+SyntheticCapture withTokens(std::int64_t tokens) {
+  SyntheticCapture options;
+  options.tokens = tokens;
+  return options;
+}
+
+}  // namespace
+
+class TestHeadScores : public QObject {
+  Q_OBJECT
+
+ private slots:
+  void definitions_data();
+  void definitions();
+  void rowsSumToOne();
+  void oneTokenHasNoScore();
+  void repeatedTokens();
+  void withoutIds();
+  void missingLogSumExpIsComputed();
+  void sampleIsAnEstimate();
+  void runsCoverAllRows();
+  void curves();
+  void everyFigureIsDefined();
+};
+
+void TestHeadScores::definitions_data() {
+  QTest::addColumn<int>("kind");
+  int index = 0;
+  for (const auto& [name, options] : capturesOfEveryKind(150)) {
+    QTest::newRow(name.c_str()) << index++;
+  }
+}
+
+void TestHeadScores::definitions() {
+  QFETCH(int, kind);
+  const auto capture = makeCapture(capturesOfEveryKind(150)[static_cast<std::size_t>(kind)].second);
+  std::vector<std::int64_t> ids;
+  for (std::int64_t t = 0; t < 150; ++t) {
+    ids.push_back((t * t) % 23);
+  }
+  double worst = 0;
+  for (int h = 0; h < capture->layer(0).heads; ++h) {
+    HeadScores scores;
+    attentionScores(makeHeadVectors(*capture, 0, h), EarlierTokens(ids), {}, {}, scores);
+    const HeadScores expected = denseScores(denseHead(*capture, 0, h), ids);
+    for (std::size_t s = static_cast<std::size_t>(Score::Entropy); s < kScoreCount; ++s) {
+      const double error =
+          std::abs(scores.values[s] - expected.values[s]) / std::max(1.0, std::abs(expected.values[s]));
+      QVERIFY2(error < 1e-5, scoreDefinitions()[s].name.data());  // stored lse and the oracle's angles are float32
+      worst = std::max(worst, error);
+    }
+  }
+  qInfo("largest error %.2g", worst);
+}
+
+void TestHeadScores::rowsSumToOne() {
+  for (const auto& [name, options] : capturesOfEveryKind(90)) {
+    const auto capture = makeCapture(options);
+    const HeadVectors head = makeHeadVectors(*capture, 0, 0);
+    LogitRows rows(head);
+    rows.visit({0, 90}, [&, &kind = name](const AttentionRow& row) {
+      if (!head.sink) {
+        QVERIFY2(std::abs(row.sums.mass - 1) < 1e-5, kind.c_str());
+      } else {
+        QVERIFY2(row.sums.mass < 1, kind.c_str());
+      }
+    });
+  }
+}
+
+void TestHeadScores::oneTokenHasNoScore() {
+  const auto capture = makeCapture(withTokens(1));
+  HeadScores scores;
+  const HeadVectors head = makeHeadVectors(*capture, 0, 0);
+  similarityScores(head, scores);
+  attentionScores(head, EarlierTokens(capture->header().ids), {}, {}, scores);
+  for (const double value : scores.values) {
+    QVERIFY(std::isnan(value));
+  }
+}
+
+void TestHeadScores::repeatedTokens() {
+  const EarlierTokens earlier(std::vector<std::int64_t>{5, 7, 5, 5, 9, 7});
+  const std::vector<std::int64_t> expected{-1, -1, 0, 2, -1, 1};
+  for (std::size_t t = 0; t < expected.size(); ++t) {
+    QCOMPARE(earlier.previous(static_cast<std::int64_t>(t)), expected[t]);
+  }
+  // One token over and over: all mass but that on t itself is on duplicates, all but that on 0 right after one.
+  const auto capture = makeCapture(withTokens(70));
+  HeadScores scores;
+  attentionScores(makeHeadVectors(*capture, 0, 0), EarlierTokens(std::vector<std::int64_t>(70, 3)), {}, {}, scores);
+  QVERIFY(std::abs(scores[Score::DuplicateToken] + scores[Score::SelfMass] - 1) < 1e-6);
+  QVERIFY(std::abs(scores[Score::Induction] + scores[Score::SinkMass] - 1) < 1e-6);
+}
+
+void TestHeadScores::withoutIds() {
+  const auto capture = makeCapture(withTokens(40));
+  HeadScores scores, unique;
+  attentionScores(makeHeadVectors(*capture, 0, 0), EarlierTokens(), {}, {}, scores);
+  QVERIFY(std::isnan(scores[Score::DuplicateToken]) && std::isnan(scores[Score::Induction]));
+  QVERIFY(!std::isnan(scores[Score::Entropy]));
+  std::vector<std::int64_t> ids(40);
+  std::iota(ids.begin(), ids.end(), 0);
+  attentionScores(makeHeadVectors(*capture, 0, 0), EarlierTokens(ids), {}, {}, unique);
+  QVERIFY(std::isnan(unique[Score::Induction]));  // no row repeats a token
+}
+
+void TestHeadScores::missingLogSumExpIsComputed() {
+  for (const auto& [name, options] : capturesOfEveryKind(80)) {
+    const auto capture = makeCapture(options);
+    HeadVectors head = makeHeadVectors(*capture, 0, 0);
+    const std::vector<double> stored = head.lse;
+    head.lse.clear();
+    const std::vector<double> computed = logSumExp(head);
+    for (std::size_t t = 0; t < stored.size(); ++t) {
+      QVERIFY2(std::abs(stored[t] - computed[t]) < 2e-5, name.c_str());
+    }
+    HeadScores without, with;
+    attentionScores(head, EarlierTokens(), {}, {}, without);
+    head.lse = stored;
+    attentionScores(head, EarlierTokens(), {}, {}, with);
+    QVERIFY2(std::abs(without[Score::Entropy] - with[Score::Entropy]) < 1e-4, name.c_str());
+  }
+}
+
+void TestHeadScores::sampleIsAnEstimate() {
+  const auto capture = makeCapture(withTokens(600));
+  const HeadVectors head = makeHeadVectors(*capture, 0, 0);
+  const EarlierTokens earlier(capture->header().ids);
+  HeadScores whole, sampled;
+  attentionScores(head, earlier, {}, {}, whole);
+  attentionScores(head, earlier, {160}, {}, sampled);
+  QVERIFY(!RowSample{160}.exact(600) && RowSample{600}.exact(600) && RowSample{}.exact(600));
+  QVERIFY(whole[Score::Entropy] != sampled[Score::Entropy]);
+  QVERIFY(std::abs(whole[Score::Entropy] - sampled[Score::Entropy]) < 0.1 * whole[Score::Entropy]);
+  QVERIFY(std::abs(whole[Score::LocalMass] - sampled[Score::LocalMass]) < 0.1);
+}
+
+void TestHeadScores::runsCoverAllRows() {
+  for (const std::int64_t tokens : {1, 7, 24, 25, 300}) {
+    for (const std::int64_t rows : {0, 1, 9, 100, 299}) {
+      std::int64_t next = 0, count = 0;
+      for (const RowRun& run : rowRuns(tokens, rows)) {
+        QVERIFY(run.first >= next && run.count > 0);
+        next = run.first + run.count;
+        count += run.count;
+      }
+      QVERIFY(next <= tokens);
+      QVERIFY(count == tokens || (rows > 0 && rows < tokens && count >= std::min(rows, tokens) - 7));
+    }
+  }
+}
+
+void TestHeadScores::curves() {
+  const auto capture = makeCapture(withTokens(100));
+  const DenseHead dense = denseHead(*capture, 0, 1);
+  HeadScores scores;
+  RowCurves curves;
+  attentionScores(makeHeadVectors(*capture, 0, 1), EarlierTokens(), {}, {}, scores, &curves);
+  double entropy = 0;
+  for (std::size_t t = 1; t < 100; ++t) {
+    entropy += curves.entropy[t] / 99;
+  }
+  QVERIFY(std::abs(entropy - scores[Score::Entropy]) < 1e-12);
+  for (std::int64_t i = 0; i < 100; ++i) {
+    double mass = 0;
+    for (std::int64_t t = i; t < 100; ++t) {
+      mass += dense.probability(t, i) / static_cast<double>(100 - i);
+    }
+    QVERIFY(std::abs(curves.receivedMass[static_cast<std::size_t>(i)] - mass) < 1e-6);
+  }
+}
+
+void TestHeadScores::everyFigureIsDefined() {
+  std::set<std::string_view> names;
+  for (const auto& list : {scoreDefinitions(), furtherDefinitions()}) {
+    for (const ScoreDefinition& figure : list) {
+      QVERIFY(names.insert(figure.name).second);
+      QVERIFY(!figure.label.empty() && !figure.unit.empty() && figure.text.find('\n') == std::string_view::npos);
+      QVERIFY(figure.low < figure.high);
+      const QString page =
+          QString(HEADSCOPE_SOURCE "/resources/help/%1.md").arg(QString::fromStdString(std::string(figure.helpPage)));
+      QVERIFY2(QFile::exists(page), qPrintable(page));
+    }
+  }
+  QCOMPARE(definition(Score::VerticalSlashRecall).name, std::string_view("vertical_slash_recall"));
+  for (std::size_t m = 0; m < kMeasureCount; ++m) {
+    QVERIFY(names.contains("q_similarity_" + std::string(measureName(static_cast<Measure>(m)))));
+  }
+  AnalysisOptions all;
+  all.measures = true;
+  QCOMPARE(reportDefinitions(all).size(), names.size());
+  QVERIFY(reportDefinitions({}).size() < names.size());
+}
+
+QTEST_GUILESS_MAIN(TestHeadScores)
+#include "tst_head_scores.moc"
