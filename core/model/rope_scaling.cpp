@@ -90,11 +90,8 @@ double longRopeScaling(const RopeParameters& p) {
   return p.factor <= 1 ? 1.0 : std::sqrt(1 + std::log(p.factor) / std::log(static_cast<double>(p.originalPositions)));
 }
 
-std::vector<double> divided(const RopeParameters& p, const std::vector<double>& divisors, const std::string& where) {
+std::vector<double> divided(const RopeParameters& p, const std::vector<double>& divisors) {
   std::vector<double> result = powers(p.base, p.rotaryDims(), p.rotaryDims());
-  if (divisors.size() != result.size()) {
-    throw Error(where, concat("RoPE has ", divisors.size(), " factors for ", result.size(), " frequencies"));
-  }
   for (std::size_t i = 0; i < result.size(); ++i) {
     result[i] /= divisors[i];
   }
@@ -110,7 +107,7 @@ std::vector<double> proportional(const RopeParameters& p) {
   return result;
 }
 
-std::vector<double> frequencies(const RopeParameters& p, std::int64_t tokens, const std::string& where) {
+std::vector<double> frequencies(const RopeParameters& p, std::int64_t tokens) {
   const int r = p.rotaryDims();
   switch (p.kind) {
     case RopeKind::Dynamic:
@@ -122,9 +119,9 @@ std::vector<double> frequencies(const RopeParameters& p, std::int64_t tokens, co
     case RopeKind::Yarn:
       return yarn(p);
     case RopeKind::LongRope:
-      return divided(p, tokens > p.originalPositions ? p.longFactors : p.shortFactors, where);
+      return divided(p, tokens > p.originalPositions ? p.longFactors : p.shortFactors);
     case RopeKind::Divisors:
-      return divided(p, p.shortFactors, where);
+      return divided(p, p.shortFactors);
     case RopeKind::Proportional:
       return proportional(p);
     case RopeKind::Linear: {
@@ -157,6 +154,12 @@ void checkParameters(const RopeParameters& p, const std::string& where) {
   if (needsOriginal && p.originalPositions < 2) {
     throw Error(where, "this RoPE scaling needs original_max_position_embeddings");
   }
+  for (const std::vector<double>* list : {&p.shortFactors, &p.longFactors}) {
+    const bool used = p.kind == RopeKind::LongRope || (p.kind == RopeKind::Divisors && list == &p.shortFactors);
+    if (used && list->size() != static_cast<std::size_t>(r / 2)) {
+      throw Error(where, concat("RoPE has ", list->size(), " factors for ", r / 2, " frequencies"));
+    }
+  }
   if ((p.kind == RopeKind::Dynamic || p.kind == RopeKind::NtkAlpha) && r < 4) {
     throw Error(where, concat("this RoPE scaling needs at least 4 rotary dims, not ", r));
   }
@@ -188,7 +191,7 @@ Rope makeRope(const RopeParameters& parameters, std::int64_t tokens, const std::
   rope.pairing = parameters.pairing;
   rope.base = parameters.base;
   rope.rotaryDims = parameters.rotaryDims();
-  rope.invFreq = frequencies(parameters, tokens, where);
+  rope.invFreq = frequencies(parameters, tokens);
   if (parameters.kind == RopeKind::Yarn) {
     rope.attentionScaling = yarnScaling(parameters);
   } else if (parameters.kind == RopeKind::LongRope) {

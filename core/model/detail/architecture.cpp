@@ -135,9 +135,9 @@ class LayerPlanner {
     const std::int64_t kRows = traits_.kvHeads * d;
     result.o = linear(prefix_ + names.o, a_.hidden, qRows, a_.bias.o);
     if (a_.qkv == QkvLayout::Separate) {
-      result.q = linear(prefix_ + names.q, qRows, a_.hidden, a_.bias.q);
+      result.q = paired(linear(prefix_ + names.q, qRows, a_.hidden, a_.bias.q), a_.heads);
       if (!traits_.keysFrom) {
-        result.k = linear(prefix_ + names.k, kRows, a_.hidden, a_.bias.k);
+        result.k = paired(linear(prefix_ + names.k, kRows, a_.hidden, a_.bias.k), traits_.kvHeads);
         if (!traits_.valuesAreKeys) {
           result.v = linear(prefix_ + names.v, kRows, a_.hidden, a_.bias.v);
         }
@@ -152,6 +152,11 @@ class LayerPlanner {
     result.q = part(0, qRows);
     result.k = part(qRows, kRows);
     result.v = part(qRows + kRows, kRows);
+  }
+
+  Linear paired(Linear result, int heads) const {
+    result.weight.pairedHeads = result.bias.pairedHeads = a_.pairedRows ? heads : 0;
+    return result;
   }
 
   void planQkNorm(plan::Attention& result) const {
@@ -248,6 +253,9 @@ class LayerPlanner {
     if (t.layout == ExpertLayout::Separate) {
       return gatedMlp(concat(prefix_, t.prefix, expert, "."), t.width, t);
     }
+    if (t.layout == ExpertLayout::Stacked) {
+      return stackedExpert(t, expert);
+    }
     const bool interleaved = t.layout == ExpertLayout::Interleaved;
     const std::int64_t f = t.width;
     plan::Mlp mlp;
@@ -268,6 +276,27 @@ class LayerPlanner {
     mlp.gate = slab(prefix_ + t.fusedGateUp, 2 * f, a_.hidden, interleaved ? Part{f, 0, 1} : Part{1, 0, f});
     mlp.up = slab(prefix_ + t.fusedGateUp, 2 * f, a_.hidden, interleaved ? Part{f, 1, 1} : Part{1, f, f});
     mlp.down = slab(prefix_ + t.fusedDown, a_.hidden, f, {});
+    return mlp;
+  }
+
+  plan::Mlp stackedExpert(const ExpertTraits& t, int expert) const {
+    plan::Mlp mlp;
+    mlp.activation = t.activation;
+    mlp.swigluAlpha = t.swigluAlpha;
+    mlp.swigluLimit = t.swigluLimit;
+    const auto slab = [&](const std::string& name, std::int64_t out, std::int64_t in) {
+      Linear result;
+      result.weight = tensor(prefix_ + name + ".weight", {t.count, out, in});
+      result.weight.slab = expert;
+      if (t.stackedBias) {
+        result.bias = tensor(prefix_ + name + ".bias", {t.count, out});
+        result.bias.slab = expert;
+      }
+      return result;
+    };
+    mlp.gate = slab(t.gate, t.width, a_.hidden);
+    mlp.up = slab(t.up, t.width, a_.hidden);
+    mlp.down = slab(t.down, a_.hidden, t.width);
     return mlp;
   }
 

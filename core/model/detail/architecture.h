@@ -55,7 +55,8 @@ enum class MlpForm {
 enum class ExpertLayout {
   Separate,    ///< one tensor an expert: PREFIX.{e}.gate_proj …
   Fused,       ///< [X, 2F, E] gate rows, then up rows; [X, E, F]
-  Interleaved  ///< gpt-oss: [X, E, 2F] in × out, gate in the even columns; [X, F, E]; with biases
+  Interleaved,  ///< gpt-oss: [X, E, 2F] in × out, gate in the even columns; [X, F, E]; with biases
+  Stacked,      ///< GGUF: gate [X, F, E], up [X, F, E], down [X, E, F], under the names of gate, up and down
 };
 
 struct Biases {
@@ -89,7 +90,8 @@ struct ExpertTraits {
   double renormaliseEps = 0;
   double weightScale = 1;
   bool routerBias = false;
-  std::string correction;  ///< tensor name behind the layer prefix; empty: none
+  bool stackedBias = false;  ///< Stacked: each with a bias
+  std::string correction;    ///< tensor name behind the layer prefix; empty: none
   int groups = 1, chosenGroups = 1;
   std::string router = "mlp.gate";
   std::string prefix = "mlp.experts.";  ///< Separate
@@ -132,6 +134,7 @@ struct Architecture {
   double scale = 0;        ///< 0: D^-0.5
   std::optional<double> softcap;
   bool sinks = false;
+  bool pairedRows = false;  ///< GGUF: see plan::Tensor::pairedHeads
   std::optional<double> positionBeta;
   std::int64_t positionOriginal = 1;
 

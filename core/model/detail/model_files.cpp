@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/model/detail/architecture.h"
 #include "core/model/detail/config.h"
+#include "core/model/detail/gguf_model.h"
 #include "core/model/families/families.h"
 
 namespace headscope {
@@ -56,16 +57,6 @@ ModelFiles openFolder(const fs::path& path) {
   return files;
 }
 
-std::vector<float> readVector(const plan::Tensor& tensor, const WeightFiles& weights) {
-  std::size_t count = 1;
-  for (const std::int64_t size : tensor.shape) {
-    count *= static_cast<std::size_t>(size);
-  }
-  std::vector<float> values(count);
-  weights.read(tensor.name, values);
-  return values;
-}
-
 }  // namespace
 
 ModelFiles openModelFiles(const fs::path& path) {
@@ -73,12 +64,11 @@ ModelFiles openModelFiles(const fs::path& path) {
   if (!fs::exists(path, ignored)) {
     throw Error(path.string(), "there is no such file or folder");
   }
-  if (!fs::is_directory(path, ignored)) {
-    throw Error(path.string(), "is neither a model folder nor a GGUF file");
-  }
-  ModelFiles files = openFolder(path);
+  ModelFiles files = fs::is_directory(path, ignored) ? openFolder(path) : openGguf(path);
   files.path = path;
-  files.decoder.name = nameOf(path);
+  if (files.decoder.name.empty()) {
+    files.decoder.name = nameOf(path);
+  }
   checkWeights(files.decoder, *files.weights);
   return files;
 }
@@ -91,8 +81,8 @@ std::vector<AttentionSpec> attentionSpecs(const ModelFiles& files) {
       PostRopeStep step;
       step.kind = PostRopeStep::Kind::RmsNorm;
       step.eps = layer.attention.qNorm.eps;
-      step.q = readVector(layer.attention.qNorm.weight, *files.weights);
-      step.k = readVector(layer.attention.kNorm.weight, *files.weights);
+      step.q = readTensor(*files.weights, layer.attention.qNorm.weight.name);
+      step.k = readTensor(*files.weights, layer.attention.kNorm.weight.name);
       spec.postRope.push_back(std::move(step));
     }
     specs.push_back(std::move(spec));
@@ -104,7 +94,7 @@ std::vector<std::vector<float>> sinksOf(const ModelFiles& files) {
   std::vector<std::vector<float>> sinks;
   for (const plan::Layer& layer : files.decoder.layers) {
     const plan::Tensor& tensor = layer.attention.sinks;
-    sinks.push_back(tensor ? readVector(tensor, *files.weights) : std::vector<float>());
+    sinks.push_back(tensor ? readTensor(*files.weights, tensor.name) : std::vector<float>());
   }
   return sinks;
 }

@@ -17,7 +17,7 @@
 namespace headscope::plan {
 
 /// A tensor of the model's files and the part of it that is used. The parts are taken in this order: the slab, the
-/// transposition, the rows of each group.
+/// transposition, the rows of each group, the order of rows.
 struct Tensor {
   std::string name;                  ///< empty: there is none
   std::vector<std::int64_t> shape;   ///< as stored; a mismatch is an Error
@@ -27,6 +27,9 @@ struct Tensor {
   /// Rows [begin, begin + count) of each of `groups` equal groups of rows; count 0: all.
   std::int64_t groups = 1, begin = 0, count = 0;
 
+  /// Rows of each of so many heads are stored as neighbouring pairs (GGUF of the Llama kind): stored row 2i + a of a
+  /// head is its row a·D/2 + i. 0: they are in order.
+  std::int64_t pairedHeads = 0;
   int slot = -1;  ///< the place of this part among the loaded weights; equal parts share one
 
   explicit operator bool() const noexcept { return !name.empty(); }

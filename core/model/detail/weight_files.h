@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/files/float_type.h"
+#include "core/files/gguf.h"
 #include "core/files/tensor_source.h"
 #include "core/model/detail/plan.h"
 
@@ -32,8 +33,8 @@ class WeightFiles {
 
   virtual std::optional<StoredTensor> find(const std::string& name) const = 0;
   virtual std::filesystem::path fileOf(const std::string& name) const = 0;
-  /// The whole tensor as float32 in row-major order; `target` has exactly its size.
-  virtual void read(const std::string& name, std::span<float> target) const = 0;
+  /// Rows (along the last axis) [first, first + count) as float32. May be called from several threads.
+  virtual void readRows(const std::string& name, std::int64_t first, std::int64_t count, float* target) const = 0;
   virtual std::int64_t count() const = 0;      ///< tensors in the files
   virtual std::uint64_t bytes() const = 0;     ///< of all tensors
   virtual std::string commonType() const = 0;  ///< the most frequent type by bytes
@@ -42,6 +43,12 @@ class WeightFiles {
 /// safetensors files of a Hugging Face folder. `wrapped`: the decoder is a part of a multimodal model, and its
 /// tensors stand behind one of the prefixes that transformers has used.
 std::shared_ptr<const WeightFiles> safetensorsWeights(std::shared_ptr<const TensorSource> source, bool wrapped);
+
+/// The tensors of a GGUF file under their own names.
+std::shared_ptr<const WeightFiles> ggufWeights(std::shared_ptr<const GgufFile> file);
+
+/// A whole tensor as float32.
+std::vector<float> readTensor(const WeightFiles& files, const std::string& name);
 
 /// Checks that all tensors of `decoder` are there, with their shapes, as floats. Throws Error naming file and tensor.
 void checkWeights(const plan::Decoder& decoder, const WeightFiles& files);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/stack.h>
@@ -17,13 +18,7 @@ at::ScalarType scalarType(FloatType type) {
   return type == FloatType::F32 ? at::kFloat : type == FloatType::BF16 ? at::kBFloat16 : at::kHalf;
 }
 
-std::size_t elementsOf(const std::vector<std::int64_t>& shape) {
-  std::size_t count = 1;
-  for (const std::int64_t size : shape) {
-    count *= static_cast<std::size_t>(size);
-  }
-  return count;
-}
+constexpr std::int64_t kDecodedRows = 64;  // at least so many rows a thread
 
 // A tensor over the mapped bytes; copied only where they are not aligned.
 at::Tensor mappedTensor(const StoredTensor& stored, const std::shared_ptr<const WeightFiles>& files) {
@@ -38,6 +33,11 @@ at::Tensor mappedTensor(const StoredTensor& stored, const std::shared_ptr<const 
   void* data = const_cast<std::byte*>(stored.data.data());
   return at::from_blob(
       data, stored.shape, [files](void*) {}, options);
+}
+
+at::Tensor rowsOfGroups(const at::Tensor& stored, const plan::Tensor& tensor) {
+  const at::Tensor grouped = stored.unflatten(0, {tensor.groups, -1});
+  return grouped.narrow(1, tensor.begin, tensor.count).flatten(0, 1);
 }
 
 class Loader {
@@ -73,7 +73,11 @@ class Loader {
       return mappedTensor(tensor, files_);
     }
     at::Tensor floats = at::empty(tensor.shape, at::kFloat);
-    files_->read(name, {floats.data_ptr<float>(), elementsOf(tensor.shape)});
+    const std::int64_t width = tensor.shape.empty() ? 1 : tensor.shape.back();
+    float* data = floats.data_ptr<float>();
+    at::parallel_for(0, floats.numel() / width, kDecodedRows, [&](std::int64_t begin, std::int64_t end) {
+      files_->readRows(name, begin, end - begin, data + begin * width);
+    });
     return floats;
   }
 
@@ -97,18 +101,13 @@ at::Tensor takePart(const at::Tensor& stored, const plan::Tensor& tensor) {
   if (tensor.transposed && part.dim() == 2) {
     part = part.t();
   }
-  if (tensor.count == 0) {
-    return part;
+  if (tensor.count > 0) {
+    part = tensor.groups == 1 ? part.narrow(0, tensor.begin, tensor.count) : rowsOfGroups(part, tensor);
   }
-  if (tensor.groups == 1) {
-    return part.narrow(0, tensor.begin, tensor.count);
+  if (tensor.pairedHeads > 0) {
+    part = part.unflatten(0, {tensor.pairedHeads, -1, 2}).transpose(1, 2).flatten(0, 2);
   }
-  std::vector<std::int64_t> shape = part.sizes().vec();
-  std::vector<std::int64_t> grouped = shape;
-  grouped[0] /= tensor.groups;
-  grouped.insert(grouped.begin(), tensor.groups);
-  shape[0] = tensor.groups * tensor.count;
-  return part.reshape(grouped).narrow(1, tensor.begin, tensor.count).reshape(shape);
+  return part;
 }
 
 Weights namedWeights(const plan::Decoder& decoder, const std::map<std::string, at::Tensor>& named) {
