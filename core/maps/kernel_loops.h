@@ -191,11 +191,7 @@ inline void onlineSum(const float* y, int count, float* max, float* sum) {
   }
 }
 
-inline float largestLane(const float* lanes) {
-  V all = load(lanes);
-  for (int m = 1; m < kVectors; ++m) {
-    all = larger(all, load(lanes + m * kWidth));
-  }
+inline float largestOf(V all) {
   float values[kWidth];
   store(values, all);
   float result = values[0];
@@ -203,6 +199,22 @@ inline float largestLane(const float* lanes) {
     result = values[i] > result ? values[i] : result;
   }
   return result;
+}
+
+inline float largestLane(const float* lanes) {
+  V all = load(lanes);
+  for (int m = 1; m < kVectors; ++m) {
+    all = larger(all, load(lanes + m * kWidth));
+  }
+  return largestOf(all);
+}
+
+inline float largestOfSum(const float* lanes, const float* added) {
+  V all = add(load(lanes), load(added));
+  for (int m = 1; m < kVectors; ++m) {
+    all = larger(all, add(load(lanes + m * kWidth), load(added + m * kWidth)));
+  }
+  return largestOf(all);
 }
 
 inline float totalOfLanes(const float* lanes) {
@@ -221,5 +233,6 @@ inline float totalOfLanes(const float* lanes) {
 }
 
 constexpr Kernels makeKernels(const char* name, int block) {
-  return {name, kLanes, block, product, softcap, maxAndSum, maxOnly, onlineSum, powers, largestLane, totalOfLanes};
+  return {name,    kLanes,    block,  product,     softcap,      maxAndSum,
+          maxOnly, onlineSum, powers, largestLane, largestOfSum, totalOfLanes};
 }

@@ -37,6 +37,7 @@ struct Kernels {
   void (*powers)(float* values, std::size_t count);
 
   float (*largest)(const float* lanes);
+  float (*largestOfSum)(const float* lanes, const float* added);  ///< max of lanes + added
   float (*total)(const float* lanes);
 };
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/maps/parallel.h"
 
@@ -24,50 +25,64 @@ struct Target {
   }
 };
 
-// Pools one panel: per cell the running values of each lane, handed to the lanes' cell rows when the cell ends.
+// Pools one panel: the running values of each lane, handed on when a cell ends. Where all lanes belong to one cell row
+// they are reduced at once; otherwise they are kept for some cells and then added row by row, in the order of memory.
 class PanelPooler {
  public:
-  PanelPooler(Sweep& sweep, const CellGrid& grid, bool wantSum)
+  PanelPooler(Sweep& sweep, const CellGrid& grid, const PoolOptions& options)
       : sweep_(sweep),
         grid_(grid),
-        wantSum_(wantSum),
-        max_(static_cast<std::size_t>(sweep.lanes())),
-        sum_(static_cast<std::size_t>(sweep.lanes())) {}
+        options_(options),
+        lanes_(static_cast<std::size_t>(sweep.lanes())),
+        max_(kKept * lanes_),
+        sum_(kKept * lanes_),
+        normalizers_(lanes_) {}
 
   // rows[i] belongs to cell row cellRows[i] of the target.
   void pool(std::span<const QueryRow> rows, std::span<const std::int64_t> cellRows, const Target& target) {
-    rows_ = rows;
     cellRows_ = cellRows;
     target_ = target;
     cell_ = -1;
+    kept_ = 0;
     pending_ = false;
-    reset();
+    oneRow_ = cellRows.front() == cellRows.back();
+    std::fill(normalizers_.begin(), normalizers_.end(), 0.0f);
+    std::transform(rows.begin(), rows.end(), normalizers_.begin(),
+                   [](const QueryRow& row) { return row.normalizer * kLog2E; });
     sweep_.load(rows, true);
+    reset();
     sweep_.run(grid_.cols.front(), grid_.cols.back(),
                [this](std::int64_t key, int count, const float* y) { visit(key, count, y); });
     if (pending_) {
-      flush();
+      endCell();
     }
+    handOn();
   }
 
  private:
+  static constexpr std::size_t kKept = 32;  ///< cells
+
+  float* max() { return max_.data() + kept_ * lanes_; }
+  float* sum() { return sum_.data() + kept_ * lanes_; }
+
   void reset() {
-    std::fill(max_.begin(), max_.end(), kHidden);
-    std::fill(sum_.begin(), sum_.end(), 0.0f);
+    std::fill_n(max(), lanes_, kHidden);
+    std::fill_n(sum(), lanes_, 0.0f);
   }
 
   void visit(std::int64_t key, int count, const float* y) {
     if (cell_ < 0) {  // the first block may begin in any cell
       cell_ = std::upper_bound(grid_.cols.begin(), grid_.cols.end(), key) - grid_.cols.begin() - 1;
+      firstKept_ = cell_;
     }
     while (count > 0) {
       const std::int64_t cellEnd = grid_.cols[static_cast<std::size_t>(cell_ + 1)];
       const int part = static_cast<int>(std::min<std::int64_t>(count, cellEnd - key));
       if (part > 0) {
-        if (wantSum_) {
-          sweep_.kernels().maxAndSum(y, part, max_.data(), sum_.data());
+        if (options_.sum) {
+          sweep_.kernels().maxAndSum(y, part, max(), sum());
         } else {
-          sweep_.kernels().maxOnly(y, part, max_.data());
+          sweep_.kernels().maxOnly(y, part, max());
         }
         pending_ = true;
       }
@@ -75,48 +90,68 @@ class PanelPooler {
       count -= part;
       y += part * sweep_.lanes();
       if (key == cellEnd) {
-        flush();
-        ++cell_;
+        endCell();
       }
     }
   }
 
-  void flush() {
-    if (rows_.size() == max_.size() && cellRows_.front() == cellRows_.back() && target_.logit == nullptr) {
-      const Target at = target_.row(cellRows_.front());
-      at.max[cell_] = std::max(at.max[cell_], sweep_.kernels().largest(max_.data()));
-      if (wantSum_) {
-        at.sum[cell_] += sweep_.kernels().total(sum_.data());
-      }
-    } else {
-      flushLanes();
+  void endCell() {
+    if (oneRow_) {
+      reduce();
+    } else if (++kept_ == kKept) {
+      handOn();
     }
+    ++cell_;
     pending_ = false;
     reset();
   }
 
-  void flushLanes() {
-    for (std::size_t lane = 0; lane < rows_.size(); ++lane) {
+  void reduce() {
+    const Target at = target_.row(cellRows_.front());
+    const Kernels& set = sweep_.kernels();
+    at.max[cell_] = std::max(at.max[cell_], set.largest(max()));
+    if (at.sum != nullptr) {
+      at.sum[cell_] += set.total(sum());
+    }
+    if (at.logit != nullptr) {  // in one lane the row's divisor is the same for all keys
+      at.logit[cell_] = std::max(at.logit[cell_], set.largestOfSum(max(), normalizers_.data()) * kLn2);
+    }
+  }
+
+  void handOn() {
+    const std::size_t cells = std::exchange(kept_, 0);
+    for (std::size_t lane = 0; lane < cellRows_.size() && cells > 0; ++lane) {
       const Target at = target_.row(cellRows_[lane]);
-      at.max[cell_] = std::max(at.max[cell_], max_[lane]);
-      if (wantSum_) {
-        at.sum[cell_] += sum_[lane];
+      const float* lanesMax = max_.data() + lane;
+      const float* lanesSum = sum_.data() + lane;
+      for (std::size_t i = 0; i < cells; ++i) {
+        float& largest = at.max[firstKept_ + static_cast<std::int64_t>(i)];
+        largest = std::max(largest, lanesMax[i * lanes_]);
       }
-      if (at.logit != nullptr) {  // in one lane the row's divisor is the same for all keys
-        at.logit[cell_] = std::max(at.logit[cell_], max_[lane] * kLn2 + rows_[lane].normalizer);
+      for (std::size_t i = 0; i < cells && at.sum != nullptr; ++i) {
+        at.sum[firstKept_ + static_cast<std::int64_t>(i)] += lanesSum[i * lanes_];
+      }
+      for (std::size_t i = 0; i < cells && at.logit != nullptr; ++i) {
+        float& largest = at.logit[firstKept_ + static_cast<std::int64_t>(i)];
+        largest = std::max(largest, (lanesMax[i * lanes_] + normalizers_[lane]) * kLn2);
       }
     }
+    firstKept_ += static_cast<std::int64_t>(cells);
   }
 
   Sweep& sweep_;
   const CellGrid& grid_;
-  bool wantSum_;
-  std::vector<float> max_, sum_;  ///< [lanes] of the cell at hand
-  std::span<const QueryRow> rows_;
+  const PoolOptions& options_;
+  std::size_t lanes_;
+  std::vector<float> max_, sum_;    ///< [kept cells, lanes]; the one at hand is the last
+  std::vector<float> normalizers_;  ///< [lanes] in base 2
   std::span<const std::int64_t> cellRows_;
   Target target_;
-  std::int64_t cell_ = -1;
-  bool pending_ = false;  ///< the cell at hand has values that were not handed on
+  std::int64_t cell_ = -1;      ///< at hand
+  std::int64_t firstKept_ = 0;  ///< cell of max_[0]
+  std::size_t kept_ = 0;        ///< complete cells in max_ and sum_
+  bool pending_ = false;        ///< the cell at hand has values
+  bool oneRow_ = false;
 };
 
 // A task: whole cell rows, or a part of the rows of one cell row (then it has values of its own, merged in order).
@@ -212,7 +247,7 @@ class GridPooler {
     std::vector<QueryRow> rows;
     source_(tokens, rows);
     Sweep sweep(rule_, keys_);
-    PanelPooler pooler(sweep, grid_, options_.sum);
+    PanelPooler pooler(sweep, grid_, options_);
     const Target target = targetOf(task.split() ? task.part : values_, grid_.width());
     const auto lanes = static_cast<std::size_t>(sweep.lanes());
     for (std::size_t first = 0; first < rows.size(); first += lanes) {
@@ -229,6 +264,51 @@ class GridPooler {
   const PoolOptions& options_;
   CellValues& values_;
 };
+
+// Visible pairs of the picked rows with keys [begin, end).
+std::int64_t pairsOf(std::optional<std::int64_t> window, const std::vector<std::int64_t>& rows, std::int64_t begin,
+                     std::int64_t end) {
+  if (rows.empty() || begin >= end || begin > rows.back()) {
+    return 0;
+  }
+  const auto count = static_cast<std::int64_t>(rows.size());
+  if (end - 1 <= rows.front() && begin >= firstVisibleKey(window, rows.back())) {
+    return count * (end - begin);
+  }
+  if (rows.back() - rows.front() + 1 == count) {
+    return visiblePairs(window, rows.front(), rows.back() + 1, begin, end);
+  }
+  std::int64_t pairs = 0;
+  for (const std::int64_t t : rows) {
+    pairs += visiblePairs(window, t, t + 1, begin, end);
+  }
+  return pairs;
+}
+
+void finishCellRow(const CellGrid& grid, const CellValues& values, std::optional<std::int64_t> window, std::int64_t y,
+                   const std::vector<std::int64_t>& rows, float empty, const FinishedCells& target) {
+  const std::int64_t from = y * grid.width();
+  const std::int64_t to = y * target.stride;
+  const auto width = static_cast<std::size_t>(grid.width());
+  std::copy_n(values.max.begin() + from, width, target.max + to);
+  kernels().powers(target.max + to, width);
+  const float perRow = rows.empty() ? 0.0f : 1.0f / static_cast<float>(rows.size());
+  for (std::int64_t x = 0; x < grid.width(); ++x) {
+    const auto column = static_cast<std::size_t>(x);
+    const std::int64_t pairs = pairsOf(window, rows, grid.cols[column], grid.cols[column + 1]);
+    const std::size_t cell = static_cast<std::size_t>(from + x);
+    if (pairs == 0) {
+      target.max[to + x] = empty;
+    }
+    if (!values.sum.empty()) {
+      target.mean[to + x] = pairs == 0 ? empty : values.sum[cell] / static_cast<float>(pairs);
+      target.mass[to + x] = pairs == 0 ? empty : values.sum[cell] * perRow;
+    }
+    if (target.logit != nullptr) {
+      target.logit[to + x] = pairs == 0 ? empty : values.logit[cell];
+    }
+  }
+}
 
 std::vector<std::int64_t> evenEdges(std::int64_t begin, std::int64_t end, std::int64_t cells) {
   std::vector<std::int64_t> edges;
@@ -302,37 +382,27 @@ CellValues poolCells(const HeadView& head, const CellGrid& grid, const PoolOptio
   return poolCells(head.rule(), head.k.data(), source, grid, options, control);
 }
 
+void finishCells(const CellGrid& grid, const CellValues& values, std::optional<std::int64_t> window,
+                 std::int64_t rowsPerCell, float empty, const FinishedCells& target) {
+  constexpr std::int64_t kRows = 16;
+  parallelFor((grid.height() + kRows - 1) / kRows, [&](std::int64_t task) {
+    std::vector<std::int64_t> rows;
+    for (std::int64_t y = task * kRows; y < std::min((task + 1) * kRows, grid.height()); ++y) {
+      rows.clear();
+      pickRows(grid, y, rowsPerCell, rows);
+      finishCellRow(grid, values, window, y, rows, empty, target);
+    }
+  });
+}
+
 PooledMaps finishMaps(const CellGrid& grid, const CellValues& values, std::optional<std::int64_t> window,
                       std::int64_t rowsPerCell, float empty) {
-  PooledMaps maps{grid.height(), grid.width(), values.max, {}, {}};
-  kernels().powers(maps.max.data(), maps.max.size());
-  const bool sums = !values.sum.empty();
+  PooledMaps maps{grid.height(), grid.width(), {}, {}, {}};
+  maps.max.resize(values.max.size());
   maps.mean.resize(values.sum.size());
   maps.mass.resize(values.sum.size());
-  std::vector<std::int64_t> rows;
-  std::size_t cell = 0;
-  for (std::int64_t y = 0; y < maps.height; ++y) {
-    rows.clear();
-    pickRows(grid, y, rowsPerCell, rows);
-    const bool all = rowsPerCell == 0 || static_cast<std::int64_t>(rows.size()) < rowsPerCell;
-    for (std::size_t x = 0; x + 1 < grid.cols.size(); ++x, ++cell) {
-      std::int64_t pairs = 0;
-      if (all) {
-        pairs = rows.empty() ? 0 : visiblePairs(window, rows.front(), rows.back() + 1, grid.cols[x], grid.cols[x + 1]);
-      } else {
-        for (const std::int64_t t : rows) {
-          pairs += visiblePairs(window, t, t + 1, grid.cols[x], grid.cols[x + 1]);
-        }
-      }
-      if (pairs == 0) {
-        maps.max[cell] = empty;
-      }
-      if (sums) {
-        maps.mean[cell] = pairs == 0 ? empty : values.sum[cell] / static_cast<float>(pairs);
-        maps.mass[cell] = pairs == 0 ? empty : values.sum[cell] / static_cast<float>(rows.size());
-      }
-    }
-  }
+  finishCells(grid, values, window, rowsPerCell, empty,
+              {maps.max.data(), maps.mean.data(), maps.mass.data(), nullptr, maps.width});
   return maps;
 }
 

@@ -57,8 +57,20 @@ void pickRows(const CellGrid& grid, std::int64_t y, std::int64_t rowsPerCell, st
 /// Number of rows that pickRows gives.
 std::int64_t pickedRows(const CellGrid& grid, std::int64_t y, std::int64_t rowsPerCell) noexcept;
 
+/// Where finished cells go: rows of `stride` floats. `mean` and `mass` are left alone if no sums were asked for,
+/// `logit` may be null.
+struct FinishedCells {
+  float* max = nullptr;
+  float* mean = nullptr;
+  float* mass = nullptr;
+  float* logit = nullptr;
+  std::int64_t stride = 0;
+};
+
 /// Max, mean and mass of the header attention_map.h from the values of a pass over `rowsPerCell` rows (0: all).
 /// `empty` is what a cell without a visible pair gets.
+void finishCells(const CellGrid& grid, const CellValues& values, std::optional<std::int64_t> window,
+                 std::int64_t rowsPerCell, float empty, const FinishedCells& target);
 PooledMaps finishMaps(const CellGrid& grid, const CellValues& values, std::optional<std::int64_t> window,
                       std::int64_t rowsPerCell, float empty);
 

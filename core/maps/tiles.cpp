@@ -21,13 +21,21 @@ std::shared_ptr<Tile> emptyTile(const TileKey& key) {
   return tile;
 }
 
+// Sixteen running values, so that the compiler makes vectors of them; comparisons with NaN are false.
 void findExtremes(Tile& tile) {
-  float lowest = std::numeric_limits<float>::infinity();
-  float highest = -lowest;
-  for (const float value : tile.max) {  // comparisons with NaN are false
-    lowest = value < lowest ? value : lowest;
-    highest = value > highest ? value : highest;
+  constexpr std::size_t kRunning = 16;
+  std::array<float, kRunning> low, high;
+  low.fill(std::numeric_limits<float>::infinity());
+  high.fill(-std::numeric_limits<float>::infinity());
+  for (std::size_t at = 0; at < kCells; at += kRunning) {
+    for (std::size_t i = 0; i < kRunning; ++i) {
+      const float value = tile.max[at + i];
+      low[i] = value < low[i] ? value : low[i];
+      high[i] = value > high[i] ? value : high[i];
+    }
   }
+  const float lowest = *std::min_element(low.begin(), low.end());
+  const float highest = *std::max_element(high.begin(), high.end());
   tile.lowest = lowest <= highest ? lowest : 0.0f;
   tile.highest = lowest <= highest ? highest : 0.0f;
 }
@@ -202,16 +210,10 @@ bool TileBuilder::step(double work, const JobControl& control) {
   options.logit = true;
   options.rowsPerCell = rowsPerCell_;
   const CellValues values = poolCells(*head_, grid, options, control);
-  const PooledMaps maps = finishMaps(grid, values, head_->window, rowsPerCell_, kNoValue);
-  for (std::int64_t y = 0; y < maps.height; ++y) {
-    const auto from = y * maps.width;
-    const auto to = (begin + y) * kTileSize;
-    std::copy_n(maps.max.begin() + from, maps.width, tile_->max.begin() + to);
-    std::copy_n(maps.mean.begin() + from, maps.width, tile_->mean.begin() + to);
-    std::copy_n(maps.mass.begin() + from, maps.width, tile_->mass.begin() + to);
-    std::transform(values.logit.begin() + from, values.logit.begin() + from + maps.width, tile_->logit.begin() + to,
-                   [](float logit) { return std::isinf(logit) && logit < 0 ? kNoValue : logit; });
-  }
+  const std::int64_t to = begin * kTileSize;
+  finishCells(
+      grid, values, head_->window, rowsPerCell_, kNoValue,
+      {tile_->max.data() + to, tile_->mean.data() + to, tile_->mass.data() + to, tile_->logit.data() + to, kTileSize});
   nextCellRow_ = end;
   return end == height;
 }
