@@ -7,24 +7,39 @@ namespace headscope {
 namespace {
 
 double norm(const double* row, int dim) {
-  double squares = 0;
-  for (int d = 0; d < dim; ++d) {
-    squares += row[d] * row[d];
-  }
-  return std::sqrt(squares);
+  return std::sqrt(rowKernels().dot(row, row, dim));
 }
 
 double distance(const double* a, const double* b, int dim) {
-  double squares = 0;
-  for (int d = 0; d < dim; ++d) {
-    squares += (a[d] - b[d]) * (a[d] - b[d]);
-  }
-  return std::sqrt(squares);
+  return std::sqrt(rowKernels().squaredDistance(a, b, dim));
 }
 
 double sineFactor(double angle) {
   return 2 * std::abs(std::sin(angle / 2));
 }
+
+/// 2|sin(stepθ_m/2)| for every channel; most steps are alike, so the last ones are kept.
+class SineFactors {
+ public:
+  explicit SineFactors(const RotatedForm& form) : form_(form), factors_(static_cast<std::size_t>(form.channels())) {}
+
+  const std::vector<double>& of(std::int64_t step) {
+    if (!known_ || step_ != step) {
+      for (int m = 0; m < form_.channels(); ++m) {
+        factors_[static_cast<std::size_t>(m)] = sineFactor(static_cast<double>(step) * form_.frequency(m));
+      }
+      step_ = step;
+      known_ = true;
+    }
+    return factors_;
+  }
+
+ private:
+  const RotatedForm& form_;
+  std::int64_t step_ = 0;
+  bool known_ = false;
+  std::vector<double> factors_;
+};
 
 /// Rows of factors that grow column by column.
 class FactorRows {
@@ -44,7 +59,15 @@ class FactorRows {
 };
 
 double channelLength(const Rope& rope, const double* row, int m) {
-  return std::hypot(row[rope.first(m)], row[rope.second(m)]);
+  const double x = row[rope.first(m)], y = row[rope.second(m)];
+  return std::sqrt(x * x + y * y);
+}
+
+/// target[m] = lengths[m] · factors[m]
+void scaled(const double* lengths, const std::vector<double>& factors, double* target) {
+  for (std::size_t m = 0; m < factors.size(); ++m) {
+    target[m] = lengths[m] * factors[m];
+  }
 }
 
 /// Splits D on channel m: mean and half difference of its two weights.
@@ -59,12 +82,15 @@ ChannelWeight channelWeight(const RotatedForm& form, int m) {
   return {(a + b) / 2, (a - b) / 2};
 }
 
-/// C K and E K: [tokens, dim] each.
+/// C K and E K: [tokens, dim] each; E K is empty where E = 0.
 struct SplitKeys {
   std::vector<double> mean, half;
 };
 
 SplitKeys splitKeys(const RotatedForm& form) {
+  if (!form.weighted) {
+    return {form.k, {}};
+  }
   const int dim = form.head.dim;
   std::vector<double> mean(form.weight), half(static_cast<std::size_t>(dim), 0.0);
   for (int m = 0; m < form.channels(); ++m) {
@@ -75,9 +101,11 @@ SplitKeys splitKeys(const RotatedForm& form) {
     }
   }
   SplitKeys keys{form.k, form.k};
-  for (std::size_t index = 0; index < form.k.size(); ++index) {
-    keys.mean[index] *= mean[index % static_cast<std::size_t>(dim)];
-    keys.half[index] *= half[index % static_cast<std::size_t>(dim)];
+  for (std::int64_t t = 0; t < form.tokens(); ++t) {
+    for (int d = 0; d < dim; ++d) {
+      keys.mean[static_cast<std::size_t>(t * dim + d)] *= mean[static_cast<std::size_t>(d)];
+      keys.half[static_cast<std::size_t>(t * dim + d)] *= half[static_cast<std::size_t>(d)];
+    }
   }
   return keys;
 }
@@ -137,7 +165,7 @@ RotatedForm::RotatedForm(const HeadVectors& from)
     std::vector<double> weights(weight.size(), 1.0);
     for (std::int64_t t = 0; t < frame.tokens; ++t) {
       double* row = rows.data() + t * head.dim;
-      for (int d = 0; d < rotary; ++d) {
+      for (int d = 0; scaling != 1 && d < rotary; ++d) {
         row[d] *= scaling;
       }
       // A norm's 1/rms is what turns the rotated, weighted row into the one that the head reads.
@@ -168,6 +196,8 @@ RotatedForm::RotatedForm(const HeadVectors& from)
     }
   }
   weighted = std::any_of(weight.begin(), weight.end(), [](double w) { return w != 1; });
+  qLengths = lengthsOf(q);
+  kLengths = lengthsOf(k);
 }
 
 void RotatedForm::rotate(std::int64_t at, double* row) const {
@@ -181,8 +211,11 @@ void RotatedForm::rotate(std::int64_t at, double* row) const {
   }
 }
 
-std::vector<double> RotatedForm::weightedRows(const std::vector<double>& rows) const {
-  std::vector<double> rotated(rows);
+std::vector<double> RotatedForm::weightedRows(bool queries) const {
+  if (head.frame->spec.postRope.empty()) {
+    return queries ? head.dotQ : head.keys->dotK;
+  }
+  std::vector<double> rotated(queries ? q : k);
   for (std::int64_t t = 0; t < tokens(); ++t) {
     double* row = rotated.data() + t * head.dim;
     rotate(t, row);
@@ -193,25 +226,38 @@ std::vector<double> RotatedForm::weightedRows(const std::vector<double>& rows) c
   return rotated;
 }
 
+std::vector<double> RotatedForm::lengthsOf(const std::vector<double>& rows) const {
+  std::vector<double> lengths(static_cast<std::size_t>(tokens() * channels()));
+  if (channels() == 0) {
+    return lengths;
+  }
+  const Rope& rope = *head.frame->rope;
+  const int step = rope.pairing == RopePairing::Half ? 1 : 2;
+  double* target = lengths.data();
+  for (std::int64_t t = 0; t < tokens(); ++t, target += channels()) {
+    const double* x = rows.data() + t * head.dim;
+    const double* y = x + rope.second(0);
+    for (int m = 0; m < channels(); ++m) {
+      target[m] = std::sqrt(x[m * step] * x[m * step] + y[m * step] * y[m * step]);
+    }
+  }
+  return lengths;
+}
+
 BoundFactors columnFactors(const RotatedForm& form, std::int64_t lag) {
   const int dim = form.head.dim, channels = form.channels();
   const std::int64_t tokens = form.tokens();
   FactorRows left(tokens, 1 + channels), right(tokens, 1 + channels);
   const std::vector<double> keys = form.weightedKeys();
+  const std::vector<double> keyLengths = form.weighted ? form.lengthsOf(keys) : form.kLengths;
+  SineFactors sines(form);
   for (std::int64_t t = 0; t < tokens; ++t) {
-    const double* key = keys.data() + t * dim;
-    right.row(t)[0] = norm(key, dim);
-    for (int m = 0; m < channels; ++m) {
-      right.row(t)[1 + m] = channelLength(*form.head.frame->rope, key, m);
-    }
-    if (t + lag >= tokens) {
-      continue;
-    }
-    const double* query = form.q.data() + t * dim;
-    const auto step = static_cast<double>(form.position(t + lag) - form.position(t));
-    left.row(t)[0] = distance(query + lag * dim, query, dim);
-    for (int m = 0; m < channels; ++m) {
-      left.row(t)[1 + m] = sineFactor(step * form.frequency(m)) * channelLength(*form.head.frame->rope, query, m);
+    right.row(t)[0] = norm(keys.data() + t * dim, dim);
+    std::copy_n(keyLengths.data() + t * channels, channels, right.row(t) + 1);
+    if (t + lag < tokens) {
+      const double* query = form.q.data() + t * dim;
+      left.row(t)[0] = distance(query + lag * dim, query, dim);
+      scaled(form.qLengths.data() + t * channels, sines.of(form.position(t + lag) - form.position(t)), left.row(t) + 1);
     }
   }
   return {1 + channels, left.take(), right.packed()};
@@ -231,6 +277,9 @@ BoundFactors diagonalFactors(const RotatedForm& form) {
     if (t + 1 < tokens) {
       left.row(t)[0] = distance(query + dim, query, dim);
       for (const std::vector<double>* part : {&keys.mean, &keys.half}) {
+        if (part->empty()) {
+          continue;
+        }
         const double* key = part->data() + t * dim;
         right.row(t)[0] += norm(key + dim, dim);
         right.row(t)[1] += distance(key + dim, key, dim);
@@ -248,40 +297,37 @@ BoundFactors periodFactors(const RotatedForm& form, std::int64_t period) {
   const std::int64_t tokens = form.tokens();
   FactorRows left(tokens, 1 + channels), right(tokens, 1 + channels);
   const std::vector<double> queries = form.weightedQueries();
+  const std::vector<double> queryLengths = form.weighted ? form.lengthsOf(queries) : form.qLengths;
+  SineFactors sines(form);
   for (std::int64_t t = 0; t < tokens; ++t) {
-    const double* query = queries.data() + t * dim;
-    left.row(t)[0] = norm(query, dim);
-    for (int m = 0; m < channels; ++m) {
-      left.row(t)[1 + m] = channelLength(*form.head.frame->rope, query, m);
-    }
-    if (t < period) {
-      continue;
-    }
-    const double* key = form.k.data() + t * dim;
-    const auto step = static_cast<double>(form.position(t) - form.position(t - period));
-    right.row(t)[0] = distance(key - period * dim, key, dim);
-    for (int m = 0; m < channels; ++m) {
-      right.row(t)[1 + m] = sineFactor(step * form.frequency(m)) * channelLength(*form.head.frame->rope, key, m);
+    left.row(t)[0] = norm(queries.data() + t * dim, dim);
+    std::copy_n(queryLengths.data() + t * channels, channels, left.row(t) + 1);
+    if (t >= period) {
+      const double* key = form.k.data() + t * dim;
+      right.row(t)[0] = distance(key - period * dim, key, dim);
+      scaled(form.kLengths.data() + t * channels, sines.of(form.position(t) - form.position(t - period)),
+             right.row(t) + 1);
     }
   }
   return {1 + channels, left.take(), right.packed()};
 }
 
-StepVectors stepVectors(const RotatedForm& form) {
+StepVectors stepVectors(const RotatedForm& form, std::int64_t first, std::int64_t count) {
   const int dim = form.head.dim;
-  StepVectors steps{std::vector<double>(form.q.size(), 0.0), std::vector<double>(form.q.size(), 0.0)};
+  const auto size = static_cast<std::size_t>(count * dim);
+  StepVectors steps{std::vector<double>(size), std::vector<double>(size)};
   std::vector<double> before(static_cast<std::size_t>(dim));
-  for (std::int64_t t = 0; t + 1 < form.tokens(); ++t) {
-    const double* query = form.q.data() + t * dim;
-    double* change = steps.change.data() + t * dim;
-    double* turn = steps.turn.data() + t * dim;
+  for (std::int64_t r = 0; r < count; ++r) {
+    const double* query = form.q.data() + (first + r) * dim;
+    double* change = steps.change.data() + r * dim;
+    double* turn = steps.turn.data() + r * dim;
     for (int d = 0; d < dim; ++d) {
       change[d] = query[dim + d] - query[d];
       before[static_cast<std::size_t>(d)] = turn[d] = query[d];
     }
-    form.rotate(t + 1, change);
-    form.rotate(t + 1, turn);
-    form.rotate(t, before.data());
+    form.rotate(first + r + 1, change);
+    form.rotate(first + r + 1, turn);
+    form.rotate(first + r, before.data());
     for (int d = 0; d < dim; ++d) {
       turn[d] -= before[static_cast<std::size_t>(d)];
     }

@@ -25,9 +25,10 @@ struct RotatedForm {
   explicit RotatedForm(const HeadVectors& head);
 
   const HeadVectors& head;
-  std::vector<double> q, k;    ///< [tokens, dim] Q and K
-  std::vector<double> weight;  ///< [dim] D
-  bool weighted = false;       ///< D is not 1
+  std::vector<double> q, k;                ///< [tokens, dim] Q and K
+  std::vector<double> weight;              ///< [dim] D
+  std::vector<double> qLengths, kLengths;  ///< [tokens, channels] |Q_t^m|, |K_i^m|
+  bool weighted = false;                   ///< D is not 1
 
   std::int64_t tokens() const noexcept { return head.tokens(); }
   int channels() const noexcept { return head.channels(); }
@@ -36,11 +37,13 @@ struct RotatedForm {
   /// R_at · row, a pure rotation.
   void rotate(std::int64_t at, double* row) const;
   /// [tokens, dim] D R_i K_i and D R_t Q_t.
-  std::vector<double> weightedKeys() const { return weightedRows(k); }
-  std::vector<double> weightedQueries() const { return weightedRows(q); }
+  std::vector<double> weightedKeys() const { return weightedRows(false); }
+  std::vector<double> weightedQueries() const { return weightedRows(true); }
+  /// [tokens, channels] lengths of the pairs of `rows`, which are [tokens, dim].
+  std::vector<double> lengthsOf(const std::vector<double>& rows) const;
 
  private:
-  std::vector<double> weightedRows(const std::vector<double>& rows) const;
+  std::vector<double> weightedRows(bool queries) const;
 };
 
 /// bound(t, i) = σ left_t · right_i for one theorem.
@@ -55,10 +58,10 @@ BoundFactors diagonalFactors(const RotatedForm& form);                     ///< 
 BoundFactors periodFactors(const RotatedForm& form, std::int64_t period);  ///< Theorem 5.3
 
 /// Proposition 4.1: x_t = R_{t+1}(Q_{t+1} − Q_t) and y_t = (R_{t+1} − R_t) Q_t, so that c1‖Δq‖ = σ max_i |x_t·D R_i
-/// K_i| and c2 = σ max_i |y_t·D R_i K_i|. [tokens, dim] each, the last row unused.
+/// K_i| and c2 = σ max_i |y_t·D R_i K_i|, for steps t from `first` on. [count, dim] each.
 struct StepVectors {
   std::vector<double> change, turn;
 };
-StepVectors stepVectors(const RotatedForm& form);
+StepVectors stepVectors(const RotatedForm& form, std::int64_t first, std::int64_t count);
 
 }  // namespace headscope

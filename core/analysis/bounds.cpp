@@ -91,8 +91,7 @@ class BoundCheck {
         season_(season),
         period_(period),
         column_(columnFactors(form_, 1)),
-        diagonal_(diagonalFactors(form_)),
-        steps_(stepVectors(form_)) {
+        diagonal_(diagonalFactors(form_)) {
     if (period_ > 0) {
       periodic_ = periodFactors(form_, period_);
     }
@@ -168,9 +167,9 @@ class BoundCheck {
     }
     bounds(column_, first, steps, keys);
     const PackedRows& packed = form_.weighted ? weightedKeys_ : form_.head.keys->packed;
-    const std::int64_t offset = first * form_.head.dim;
-    packed.products(steps_.change.data() + offset, steps, 0, keys, scale(), work_.change.data(), work_.stride);
-    packed.products(steps_.turn.data() + offset, steps, 0, keys, scale(), work_.turn.data(), work_.stride);
+    const StepVectors vectors = stepVectors(form_, first, steps);
+    packed.products(vectors.change.data(), steps, 0, keys, scale(), work_.change.data(), work_.stride);
+    packed.products(vectors.turn.data(), steps, 0, keys, scale(), work_.turn.data(), work_.stride);
     for (std::int64_t r = 0; r < steps; ++r) {
       const std::int64_t n = first + r + 1;
       const double measured = compare(Statement::Theorem51, first + r, work_.row(work_.logits, r + 1),
@@ -222,7 +221,6 @@ class BoundCheck {
   LogitRows rows_;
   std::int64_t season_, period_;
   BoundFactors column_, diagonal_, periodic_, seasonal_;
-  StepVectors steps_;
   PackedRows weightedKeys_;  ///< D R_i K_i, where that is not what the logits use
   Workspace work_;
   std::array<BoundTally, kStatementCount> tallies_;

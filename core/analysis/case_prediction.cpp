@@ -2,60 +2,35 @@
 
 #include <algorithm>
 #include <cmath>
-#include <complex>
 
-#include "core/analysis/fourier.h"
+#include "core/analysis/lag_curves.h"
 #include "core/analysis/row_agreement.h"
 
 namespace headscope {
 namespace {
 
-using Complex = std::complex<double>;
+/// The diagonals' expectation needs no more of a long text than this: its last tokens.
+constexpr std::int64_t kLongest = 1024;
 
-/// Autocorrelations need no more of a long text than this: its last tokens.
-constexpr std::int64_t kLongest = 2048;
+/// Autocorrelation of one pair of dims: mean over t of x_{t+lag} conj(x_t).
+struct Turn {
+  double re = 0, im = 0;
+};
 
-/// The dims of a head in pairs: RoPE's channels, then the unrotated dims two by two (the last may stand alone).
-std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head) {
-  std::vector<std::pair<int, int>> pairs;
-  int next = 0;
-  if (head.frame->rope) {
-    for (int m = 0; m < head.frame->rope->channels(); ++m) {
-      pairs.emplace_back(head.frame->rope->first(m), head.frame->rope->second(m));
-    }
-    next = head.frame->rope->rotaryDims;
+Turn autocorrelation(const std::vector<double>& rows, const HeadVectors& head, std::pair<int, int> pair,
+                     std::int64_t lag) {
+  Turn sum;
+  const std::int64_t first = std::max<std::int64_t>(0, head.tokens() - kLongest);
+  for (std::int64_t t = first; t + lag < head.tokens(); ++t) {
+    const double* row = rows.data() + t * head.dim;
+    const double* later = row + lag * head.dim;
+    const double x = row[pair.first], y = pair.second >= 0 ? row[pair.second] : 0;
+    const double laterX = later[pair.first], laterY = pair.second >= 0 ? later[pair.second] : 0;
+    sum.re += laterX * x + laterY * y;
+    sum.im += laterY * x - laterX * y;
   }
-  for (; next < head.dim; next += 2) {
-    pairs.emplace_back(next, next + 1 < head.dim ? next + 1 : -1);
-  }
-  return pairs;
-}
-
-Complex element(const std::vector<double>& rows, std::int64_t t, int dim, std::pair<int, int> pair) {
-  const double* row = rows.data() + t * dim;
-  return {row[pair.first], pair.second >= 0 ? row[pair.second] : 0.0};
-}
-
-std::int64_t firstToken(const HeadVectors& head) {
-  return std::max<std::int64_t>(0, head.tokens() - kLongest);
-}
-
-double meanSquare(const std::vector<double>& rows, const HeadVectors& head, std::pair<int, int> pair) {
-  double sum = 0;
-  for (std::int64_t t = firstToken(head); t < head.tokens(); ++t) {
-    sum += std::norm(element(rows, t, head.dim, pair));
-  }
-  return sum / static_cast<double>(head.tokens() - firstToken(head));
-}
-
-/// Mean over t of x_{t+lag} conj(x_t) in one pair of dims.
-Complex autocorrelation(const std::vector<double>& rows, const HeadVectors& head, std::pair<int, int> pair,
-                        std::int64_t lag) {
-  Complex sum;
-  for (std::int64_t t = firstToken(head); t + lag < head.tokens(); ++t) {
-    sum += element(rows, t + lag, head.dim, pair) * std::conj(element(rows, t, head.dim, pair));
-  }
-  return sum / static_cast<double>(head.tokens() - firstToken(head) - lag);
+  const auto count = static_cast<double>(head.tokens() - first - lag);
+  return {sum.re / count, sum.im / count};
 }
 
 double at(const std::vector<double>& values, std::int64_t index) {
@@ -83,39 +58,12 @@ double predictedEcho(const std::vector<double>& logitByDistance, std::int64_t pe
 
 }  // namespace
 
-std::vector<double> queryCorrelationByLag(const HeadVectors& head) {
-  const std::int64_t first = firstToken(head), tokens = head.tokens() - first;
-  const Fourier fourier(2 * tokens);
-  std::vector<Complex> signal(static_cast<std::size_t>(fourier.length())), power(signal.size());
-  for (const auto& pair : dimPairs(head)) {
-    const double weight = meanSquare(head.keys->dotK, head, pair);
-    std::fill(signal.begin(), signal.end(), Complex());
-    for (std::int64_t t = 0; t < tokens; ++t) {
-      signal[static_cast<std::size_t>(t)] = element(head.dotQ, first + t, head.dim, pair);
-    }
-    fourier.forward(signal);
-    for (std::size_t f = 0; f < signal.size(); ++f) {
-      power[f] += weight * std::norm(signal[f]);
-    }
-  }
-  fourier.backward(power);
-  std::vector<double> correlation(static_cast<std::size_t>(tokens));
-  for (std::size_t lag = 0; lag < correlation.size(); ++lag) {
-    correlation[lag] = power[lag].real() / static_cast<double>(correlation.size() - lag);
-  }
-  const double zero = correlation[0];
-  for (double& value : correlation) {
-    value = zero > 0 ? value / zero : 0;
-  }
-  return correlation;
-}
-
 double diagonalCorrelation(const HeadVectors& head, std::int64_t lag) {
   double moved = 0, still = 0;
   for (const auto& pair : dimPairs(head)) {
-    still += meanSquare(head.q, head, pair) * meanSquare(head.keys->k, head, pair);
-    moved +=
-        (autocorrelation(head.q, head, pair, lag) * std::conj(autocorrelation(head.keys->k, head, pair, lag))).real();
+    still += autocorrelation(head.q, head, pair, 0).re * autocorrelation(head.keys->k, head, pair, 0).re;
+    const Turn q = autocorrelation(head.q, head, pair, lag), k = autocorrelation(head.keys->k, head, pair, lag);
+    moved += q.re * k.re + q.im * k.im;
   }
   return still > 0 ? moved / still : 0;
 }
@@ -153,9 +101,9 @@ std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tok
   return best;
 }
 
-CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double>& predictedByDistance) {
+CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens) {
   const CaseLags lags = caseLags(head.tokens());
-  const std::vector<double> columns = queryCorrelationByLag(head);
+  const std::vector<double>& columns = lens.queryCorrelationByLag;
   const auto diagonal = [&head](std::int64_t lag) { return std::clamp(diagonalCorrelation(head, lag), 0.0, 1.0); };
   CaseEvidence evidence;
   evidence.columnStep = at(columns, 1);
@@ -167,9 +115,9 @@ CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double
     evidence.seasonRows = at(columns, evidence.season);
     evidence.seasonBetween = at(columns, evidence.season / 2);
   }
-  const auto period = measurePeriod(predictedByDistance);
+  const auto period = measurePeriod(lens.predictedByDistance);
   evidence.periodStrength = period ? std::min(period->strength, 1.0) : 0;
-  evidence.echo = predictedEcho(predictedByDistance, wholePeriods(period, head.tokens()));
+  evidence.echo = predictedEcho(lens.predictedByDistance, wholePeriods(period, head.tokens()));
   return evidence;
 }
 

@@ -10,11 +10,8 @@
 
 namespace headscope {
 
-/// [lags] how alike the logits of rows l apart are expected to be at the same keys: the autocorrelation of the queries
-/// after RoPE, channel by channel, weighted with the keys' mean square there; 1 at lag 0.
-std::vector<double> queryCorrelationByLag(const HeadVectors& head);
-
-/// The same for rows and keys both moved by `lag`: Σ_m Re(Aq_m(l) conj(Ak_m(l))) / Σ_m Aq_m(0) Ak_m(0), A the complex
+/// How alike logits are expected to be when rows and keys both move by `lag`:
+/// Σ_m Re(Aq_m(l) conj(Ak_m(l))) / Σ_m Aq_m(0) Ak_m(0), A the complex
 /// autocorrelation of a channel before RoPE.
 double diagonalCorrelation(const HeadVectors& head, std::int64_t lag);
 
@@ -31,6 +28,6 @@ CaseLags caseLags(std::int64_t tokens);
 /// The whole number of tokens closest to 1, 2, 3 or 4 periods, within a third of the text; 0: none.
 std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tokens);
 
-CaseEvidence predictedEvidence(const HeadVectors& head, const std::vector<double>& predictedByDistance);
+CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens);
 
 }  // namespace headscope

@@ -140,7 +140,7 @@ CaseResult classify(const HeadVectors& head, const RopeLens& lens, const CaseOpt
                     const JobControl& control) {
   CaseResult result;
   if (head.tokens() >= kFewestTokens) {
-    result.predictedEvidence = predictedEvidence(head, lens.predictedByDistance);
+    result.predictedEvidence = predictedEvidence(head, lens);
     result.evidence =
         measuredEvidence(head, result.predictedEvidence.season, lens.measuredPeriod, options.anchors, control);
   }

@@ -1,51 +1,30 @@
 #include "core/analysis/fourier.h"
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numbers>
-#include <utility>
+
+#include "core/analysis/row_kernels.h"
 
 namespace headscope {
 namespace {
 
-using Complex = std::complex<double>;
-
-// std::complex multiplication checks for infinities; this does not.
-inline Complex times(Complex a, Complex b) {
-  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
-}
-
-template <bool kForward>
-inline Complex quarterTurn(Complex a) {  // × −i forward, × i backward
-  return kForward ? Complex(a.imag(), -a.real()) : Complex(-a.imag(), a.real());
-}
-
-/// One radix-4 step of Stockham's self-sorting transform: `groups` · 4 sequences of `stride` interleaved elements.
-template <bool kForward>
-void step4(const Complex* x, Complex* y, std::int64_t groups, std::int64_t stride, const Complex* roots) {
-  for (std::int64_t p = 0; p < groups; ++p) {
-    const std::int64_t turn = p * stride;
-    const Complex w1 = kForward ? roots[turn] : std::conj(roots[turn]);
-    const Complex w2 = kForward ? roots[2 * turn] : std::conj(roots[2 * turn]);
-    const Complex w3 = kForward ? roots[3 * turn] : std::conj(roots[3 * turn]);
-    const Complex* a = x + stride * p;
-    const Complex* b = a + stride * groups;
-    const Complex* c = b + stride * groups;
-    const Complex* d = c + stride * groups;
-    Complex* target = y + 4 * stride * p;
-    for (std::int64_t s = 0; s < stride; ++s) {
-      const Complex plus = a[s] + c[s], minus = a[s] - c[s];
-      const Complex cross = b[s] + d[s], turned = quarterTurn<kForward>(b[s] - d[s]);
-      target[s] = plus + cross;
-      target[s + stride] = times(w1, minus + turned);
-      target[s + 2 * stride] = times(w2, plus - cross);
-      target[s + 3 * stride] = times(w3, minus - turned);
+/// n = 1, 2, 4, 8: by definition.
+void transformShort(std::vector<double>& re, std::vector<double>& im, const std::vector<double>& rootsRe,
+                    const std::vector<double>& rootsIm) {
+  const std::size_t n = re.size();
+  const std::vector<double> x = re, y = im;
+  for (std::size_t f = 0; f < n; ++f) {
+    re[f] = im[f] = 0;
+    for (std::size_t t = 0; t < n; ++t) {
+      const double c = rootsRe[f * t % n], s = rootsIm[f * t % n];
+      re[f] += x[t] * c - y[t] * s;
+      im[f] += x[t] * s + y[t] * c;
     }
   }
 }
 
-void step2(const Complex* x, Complex* y, std::int64_t stride) {
+void step2(const double* x, double* y, std::int64_t stride) {
   for (std::int64_t s = 0; s < stride; ++s) {
     y[s] = x[s] + x[s + stride];
     y[s + stride] = x[s] - x[s + stride];
@@ -56,40 +35,38 @@ void step2(const Complex* x, Complex* y, std::int64_t stride) {
 
 Fourier::Fourier(std::int64_t length)
     : length_(static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(length < 1 ? 1 : length)))) {
-  roots_.reserve(static_cast<std::size_t>(length_));
   for (std::int64_t j = 0; j < length_; ++j) {
     const double angle = -2 * std::numbers::pi * static_cast<double>(j) / static_cast<double>(length_);
-    roots_.emplace_back(std::cos(angle), std::sin(angle));
+    rootsRe_.push_back(std::cos(angle));
+    rootsIm_.push_back(std::sin(angle));
   }
+  scratchRe_.resize(rootsRe_.size());
+  scratchIm_.resize(rootsRe_.size());
 }
 
-template <bool kForward>
-void Fourier::transform(std::span<Complex> data) const {
-  thread_local std::vector<Complex> scratch;
-  scratch.resize(data.size());
-  Complex* from = data.data();
-  Complex* to = scratch.data();
-  std::int64_t stride = 1;
-  std::int64_t rest = length_;
+Spectrum Fourier::zeros() const {
+  return {std::vector<double>(static_cast<std::size_t>(length_), 0.0),
+          std::vector<double>(static_cast<std::size_t>(length_), 0.0)};
+}
+
+void Fourier::transform(std::vector<double>& re, std::vector<double>& im) {
+  if (length_ < 16) {
+    transformShort(re, im, rootsRe_, rootsIm_);
+    return;
+  }
+  std::int64_t stride = 1, rest = length_;
   for (; rest >= 4; rest /= 4, stride *= 4) {
-    step4<kForward>(from, to, rest / 4, stride, roots_.data());
-    std::swap(from, to);
+    rowKernels().fourierStep(re.data(), im.data(), scratchRe_.data(), scratchIm_.data(), rest / 4, stride,
+                             rootsRe_.data(), rootsIm_.data());
+    re.swap(scratchRe_);
+    im.swap(scratchIm_);
   }
   if (rest == 2) {
-    step2(from, to, stride);
-    std::swap(from, to);
+    step2(re.data(), scratchRe_.data(), stride);
+    step2(im.data(), scratchIm_.data(), stride);
+    re.swap(scratchRe_);
+    im.swap(scratchIm_);
   }
-  if (from != data.data()) {
-    std::copy(from, from + length_, data.data());
-  }
-}
-
-void Fourier::forward(std::span<Complex> data) const {
-  transform<true>(data);
-}
-
-void Fourier::backward(std::span<Complex> data) const {
-  transform<false>(data);
 }
 
 }  // namespace headscope

@@ -1,13 +1,16 @@
 #pragma once
 
-// Complex Fourier transform of power-of-two length in double, for correlations over all lags at once.
+// Complex Fourier transform of power-of-two length in double, for correlations over all lags at once. Real and
+// imaginary parts lie apart, which is how processors like them.
 
-#include <complex>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace headscope {
+
+struct Spectrum {
+  std::vector<double> re, im;
+};
 
 class Fourier {
  public:
@@ -15,18 +18,20 @@ class Fourier {
   explicit Fourier(std::int64_t length);
 
   std::int64_t length() const noexcept { return length_; }
+  /// Zeros of length().
+  Spectrum zeros() const;
 
-  /// X_f = Σ_t x_t e^{−2πi f t / n}, in place; `data` has length() elements.
-  void forward(std::span<std::complex<double>> data) const;
-  /// The inverse without the factor 1/n.
-  void backward(std::span<std::complex<double>> data) const;
+  /// X_f = Σ_t x_t e^{−2πi f t / n}, in place.
+  void forward(Spectrum& data) { transform(data.re, data.im); }
+  /// The inverse without the factor 1/n: the same with real and imaginary parts exchanged.
+  void backward(Spectrum& data) { transform(data.im, data.re); }
 
  private:
-  template <bool kForward>
-  void transform(std::span<std::complex<double>> data) const;
+  void transform(std::vector<double>& re, std::vector<double>& im);
 
   std::int64_t length_ = 1;
-  std::vector<std::complex<double>> roots_;  ///< [length] e^{−2πi j / n}
+  std::vector<double> rootsRe_, rootsIm_;  ///< [length] e^{−2πi j / n}
+  std::vector<double> scratchRe_, scratchIm_;
 };
 
 }  // namespace headscope

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <complex>
 #include <limits>
+#include <map>
 #include <numbers>
 
 #include "core/analysis/fourier.h"
@@ -26,8 +26,9 @@ std::vector<double> unitRows(const RowsView& rows) {
   for (std::int64_t t = 0; t < rows.rows; ++t) {
     double* row = units.data() + t * rows.dim;
     const double norm = std::max(std::sqrt(dotProduct(row, row, rows.dim)), kSmallestNorm);
+    const double factor = 1 / norm;
     for (int d = 0; d < rows.dim; ++d) {
-      row[d] /= norm;
+      row[d] *= factor;
     }
   }
   return units;
@@ -48,6 +49,30 @@ double meanOffDiagonalDot(const RowsView& rows) {
   }
   return (dotProduct(total.data(), total.data(), rows.dim) - squares) / pairsOf(rows.rows);
 }
+
+/// Sum of unit vectors and of their squares, from the first row on.
+class UnitSum {
+ public:
+  explicit UnitSum(int dim) : total_(static_cast<std::size_t>(dim), 0.0) {}
+
+  void add(const double* unit) {
+    rowKernels().add(unit, static_cast<std::int64_t>(total_.size()), total_.data());
+    squares_ += dotProduct(unit, unit, static_cast<int>(total_.size()));
+  }
+
+  /// Mean cosine over all pairs of the `rows` rows added since `before`.
+  double meanPairwiseSince(const UnitSum& before, std::int64_t rows) const {
+    double square = 0;
+    for (std::size_t d = 0; d < total_.size(); ++d) {
+      square += (total_[d] - before.total_[d]) * (total_[d] - before.total_[d]);
+    }
+    return (square - (squares_ - before.squares_)) / pairsOf(rows);
+  }
+
+ private:
+  std::vector<double> total_;
+  double squares_ = 0;
+};
 
 /// Means taken off and scaled to norm 1: the correlation is then a dot product.
 std::vector<double> centredUnitRows(const RowsView& rows) {
@@ -100,15 +125,6 @@ double meanOverPairs(std::int64_t rows, Function f) {
   return 2 * total / pairsOf(rows);
 }
 
-double squaredDistance(const double* a, const double* b, int dim) {
-  double total = 0;
-  for (int d = 0; d < dim; ++d) {
-    const double difference = a[d] - b[d];
-    total += difference * difference;
-  }
-  return total;
-}
-
 double meanKl(const RowsView& rows) {
   const std::vector<double> table = softmaxRows(rows);
   const int dim = rows.dim;
@@ -145,7 +161,7 @@ double meanDistance(const RowsView& rows, Measure measure, double sigma) {
       }
       return total;
     }
-    const double squared = squaredDistance(a, b, dim);
+    const double squared = rowKernels().squaredDistance(a, b, dim);
     return measure == Measure::Rbf ? std::exp(-squared / (2 * sigma * sigma)) : std::sqrt(squared);
   });
 }
@@ -168,11 +184,13 @@ std::vector<double> consecutiveCosine(const RowsView& rows, std::int64_t lag) {
   if (lag < 1 || rows.rows <= lag) {
     return cosines;
   }
-  const std::vector<double> units = unitRows(rows);
-  const RowsView view{units.data(), rows.rows, rows.dim};
-  cosines.reserve(static_cast<std::size_t>(rows.rows - lag));
+  std::vector<double> norms;
+  for (std::int64_t t = 0; t < rows.rows; ++t) {
+    norms.push_back(std::max(std::sqrt(dotProduct(rows.row(t), rows.row(t), rows.dim)), kSmallestNorm));
+  }
   for (std::int64_t t = 0; t + lag < rows.rows; ++t) {
-    cosines.push_back(dotProduct(view.row(t), view.row(t + lag), rows.dim));
+    cosines.push_back(dotProduct(rows.row(t), rows.row(t + lag), rows.dim) / norms[static_cast<std::size_t>(t)] /
+                      norms[static_cast<std::size_t>(t + lag)]);
   }
   return cosines;
 }
@@ -215,26 +233,27 @@ std::vector<double> cosineByLag(const RowsView& rows) {
   if (rows.rows == 0) {
     return {};
   }
-  // Two dims make one complex number; the real part of its autocorrelation is the sum of theirs.
+  // Two dims make one complex signal; the real part of its autocorrelation is the sum of theirs.
   const std::vector<double> units = unitRows(rows);
-  const Fourier fourier(2 * rows.rows);
-  const auto length = static_cast<std::size_t>(fourier.length());
-  std::vector<std::complex<double>> signal(length), power(length);
+  Fourier fourier(2 * rows.rows);
+  Spectrum signal = fourier.zeros(), power = fourier.zeros();
   for (int d = 0; d < rows.dim; d += 2) {
-    std::fill(signal.begin(), signal.end(), std::complex<double>());
+    std::fill(signal.re.begin(), signal.re.end(), 0.0);
+    std::fill(signal.im.begin(), signal.im.end(), 0.0);
     for (std::int64_t t = 0; t < rows.rows; ++t) {
       const double* row = units.data() + t * rows.dim + d;
-      signal[static_cast<std::size_t>(t)] = {row[0], d + 1 < rows.dim ? row[1] : 0.0};
+      signal.re[static_cast<std::size_t>(t)] = row[0];
+      signal.im[static_cast<std::size_t>(t)] = d + 1 < rows.dim ? row[1] : 0.0;
     }
     fourier.forward(signal);
-    for (std::size_t f = 0; f < length; ++f) {
-      power[f] += std::norm(signal[f]);
+    for (std::size_t f = 0; f < power.re.size(); ++f) {
+      power.re[f] += signal.re[f] * signal.re[f] + signal.im[f] * signal.im[f];
     }
   }
   fourier.backward(power);
   std::vector<double> means(static_cast<std::size_t>(rows.rows));
   for (std::int64_t lag = 0; lag < rows.rows; ++lag) {
-    means[static_cast<std::size_t>(lag)] = power[static_cast<std::size_t>(lag)].real() /
+    means[static_cast<std::size_t>(lag)] = power.re[static_cast<std::size_t>(lag)] /
                                            static_cast<double>(fourier.length()) / static_cast<double>(rows.rows - lag);
   }
   return means;
@@ -247,11 +266,29 @@ double kvSimilarity(const HeadVectors& head, Measure measure, std::int64_t windo
 }
 
 std::vector<SegmentSimilarity> pruneSegments(const RowsView& queries, const SegmentRule& rule) {
+  const std::vector<double> units = unitRows(queries);
+  // Sums of unit vectors up to each place where a segment starts or ends: overlapping segments share their rows.
+  std::vector<std::int64_t> places;
+  for (std::int64_t start = 0; start < queries.rows; start += rule.stride) {
+    places.push_back(start);
+    places.push_back(std::min(start + rule.length, queries.rows));
+  }
+  std::sort(places.begin(), places.end());
+  places.erase(std::unique(places.begin(), places.end()), places.end());
+  std::map<std::int64_t, UnitSum> sums;
+  UnitSum sum(queries.dim);
+  std::int64_t row = 0;
+  for (const std::int64_t place : places) {
+    for (; row < place; ++row) {
+      sum.add(units.data() + row * queries.dim);
+    }
+    sums.emplace(place, sum);
+  }
   std::vector<SegmentSimilarity> segments;
   for (std::int64_t start = 0; start < queries.rows; start += rule.stride) {
     const std::int64_t tokens = std::min(rule.length, queries.rows - start);
     if (tokens > 1) {
-      segments.push_back({start, tokens, meanPairwise(queries.slice(start, tokens), Measure::Cosine)});
+      segments.push_back({start, tokens, sums.at(start + tokens).meanPairwiseSince(sums.at(start), tokens)});
     }
   }
   return segments;

@@ -5,6 +5,7 @@
 #include <complex>
 #include <limits>
 #include <numbers>
+#include <utility>
 
 #include "core/analysis/fourier.h"
 
@@ -13,14 +14,22 @@ namespace {
 
 using Complex = std::complex<double>;
 
+/// lengths[m] += length of channel m's pair of dims.
+void addChannelLengths(const Rope& rope, const double* row, double* lengths) {
+  const int channels = rope.channels();
+  const int step = rope.pairing == RopePairing::Half ? 1 : 2;
+  const double* other = row + rope.second(0);
+  for (int m = 0; m < channels; ++m) {
+    lengths[m] += std::sqrt(row[m * step] * row[m * step] + other[m * step] * other[m * step]);
+  }
+}
+
 /// Mean over the rows of the length of each channel's pair.
 std::vector<double> meanLengths(const Rope& rope, const std::vector<double>& rows, std::int64_t count, int dim) {
   std::vector<double> lengths(static_cast<std::size_t>(rope.channels()), 0.0);
   for (std::int64_t t = 0; t < count; ++t) {
     const double* row = rows.data() + t * dim;
-    for (int m = 0; m < rope.channels(); ++m) {
-      lengths[static_cast<std::size_t>(m)] += std::hypot(row[rope.first(m)], row[rope.second(m)]);
-    }
+    addChannelLengths(rope, row, lengths.data());
   }
   for (double& length : lengths) {
     length /= static_cast<double>(count);
@@ -127,18 +136,19 @@ std::vector<double> detrended(const std::vector<double>& values, std::size_t cou
 
 /// r(l) = mean over d of z(d) z(d + l), over the mean of z²; l = 0 … lags.
 std::vector<double> autocorrelation(const std::vector<double>& z, std::size_t lags) {
-  const Fourier fourier(static_cast<std::int64_t>(2 * z.size()));
-  std::vector<Complex> signal(static_cast<std::size_t>(fourier.length()));
-  std::copy(z.begin(), z.end(), signal.begin());
+  Fourier fourier(static_cast<std::int64_t>(2 * z.size()));
+  Spectrum signal = fourier.zeros();
+  std::copy(z.begin(), z.end(), signal.re.begin());
   fourier.forward(signal);
-  for (Complex& value : signal) {
-    value = std::norm(value);
+  for (std::size_t f = 0; f < signal.re.size(); ++f) {
+    signal.re[f] = signal.re[f] * signal.re[f] + signal.im[f] * signal.im[f];
+    signal.im[f] = 0;
   }
   fourier.backward(signal);
-  const double zero = signal[0].real() / static_cast<double>(z.size());
+  const double zero = signal.re[0] / static_cast<double>(z.size());
   std::vector<double> r(lags + 1);
   for (std::size_t l = 0; l <= lags; ++l) {
-    r[l] = signal[l].real() / static_cast<double>(z.size() - l) / zero;
+    r[l] = signal.re[l] / static_cast<double>(z.size() - l) / zero;
   }
   return r;
 }
@@ -193,40 +203,6 @@ std::vector<double> predictedLogitByDistance(const HeadVectors& head) {
   return curve;
 }
 
-std::vector<double> measuredLogitByDistance(const HeadVectors& head, const JobControl& control) {
-  // Σ_t Σ_d q_{t,d} k_{t−Δ,d} is a cross-correlation; two dims make one complex signal, and the real part of its
-  // correlation is the sum of theirs.
-  const std::int64_t tokens = head.tokens();
-  const Fourier fourier(2 * tokens);
-  const auto length = static_cast<std::size_t>(fourier.length());
-  std::vector<Complex> q(length), k(length), product(length);
-  const auto load = [&head, tokens](const std::vector<double>& rows, int d, std::vector<Complex>& signal) {
-    std::fill(signal.begin(), signal.end(), Complex());
-    for (std::int64_t t = 0; t < tokens; ++t) {
-      const double* row = rows.data() + t * head.dim + d;
-      signal[static_cast<std::size_t>(t)] = {row[0], d + 1 < head.dim ? row[1] : 0.0};
-    }
-  };
-  for (int d = 0; d < head.dim; d += 2) {
-    control.checkpoint();
-    load(head.dotQ, d, q);
-    load(head.keys->dotK, d, k);
-    fourier.forward(q);
-    fourier.forward(k);
-    for (std::size_t f = 0; f < length; ++f) {
-      product[f] += Complex(q[f].real() * k[f].real() + q[f].imag() * k[f].imag(),
-                            q[f].imag() * k[f].real() - q[f].real() * k[f].imag());
-    }
-  }
-  fourier.backward(product);
-  std::vector<double> means(static_cast<std::size_t>(tokens));
-  for (std::size_t distance = 0; distance < means.size(); ++distance) {
-    means[distance] = head.frame->spec.scale * product[distance].real() / static_cast<double>(length) /
-                      static_cast<double>(means.size() - distance);
-  }
-  return means;
-}
-
 std::optional<MeasuredPeriod> measurePeriod(const std::vector<double>& logitByDistance) {
   const std::size_t half = logitByDistance.size() / 2;
   const std::size_t longest = half / 2;
@@ -258,11 +234,13 @@ std::optional<MeasuredPeriod> measurePeriod(const std::vector<double>& logitByDi
   return {};
 }
 
-RopeLens ropeLens(const HeadVectors& head, const JobControl& control) {
+RopeLens ropeLens(const HeadVectors& head, const JobControl& control, const KeySpectra* keys) {
   RopeLens lens;
   lens.spectrum = ropeSpectrum(head);
   lens.predictedByDistance = predictedLogitByDistance(head);
-  lens.measuredByDistance = measuredLogitByDistance(head, control);
+  LagCurves curves = lagCurves(head, keys, control);
+  lens.measuredByDistance = std::move(curves.logitByDistance);
+  lens.queryCorrelationByLag = std::move(curves.queryCorrelation);
   lens.measuredPeriod = measurePeriod(lens.measuredByDistance);
   return lens;
 }

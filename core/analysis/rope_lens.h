@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/analysis/head_vectors.h"
+#include "core/analysis/lag_curves.h"
 #include "core/base/job_control.h"
 
 namespace headscope {
@@ -40,17 +41,17 @@ struct RopeLens {
   /// [tokens] mean over t of a(t, t − Δ), before softcap and window.
   std::vector<double> measuredByDistance;
   std::optional<MeasuredPeriod> measuredPeriod;  ///< none: no peak (reported as null with strength 0)
+  /// [tokens] how alike rows l apart are expected to be (LagCurves::queryCorrelation).
+  std::vector<double> queryCorrelationByLag;
 };
 
 RopeSpectrum ropeSpectrum(const HeadVectors& head);
 std::vector<double> predictedLogitByDistance(const HeadVectors& head);
-/// O(dim · tokens · log tokens), by cross-correlation of the rotated dims.
-std::vector<double> measuredLogitByDistance(const HeadVectors& head, const JobControl& control = {});
 /// The rule of tappa/README.md: first half of the distances, less a straight-line fit; r(l) = mean of z(d)z(d+l) over
 /// mean z²; the largest local maximum for 2 ≤ l ≤ n/2, the shortest peak above 0.9 of it, refined by a parabola.
 std::optional<MeasuredPeriod> measurePeriod(const std::vector<double>& logitByDistance);
 
-/// All of it. Interventions are those that `head` was made with.
-RopeLens ropeLens(const HeadVectors& head, const JobControl& control = {});
+/// All of it, in O(dim · tokens · log tokens). Interventions are those that `head` was made with. `keys`: lag_curves.h.
+RopeLens ropeLens(const HeadVectors& head, const JobControl& control = {}, const KeySpectra* keys = nullptr);
 
 }  // namespace headscope

@@ -24,12 +24,13 @@ void RotationTable::rotate(std::int64_t index, double* row) const noexcept {
   const int channels = rope_.channels();
   const double* cosine = cosSin_.data() + index * 2 * channels;
   const double* sine = cosine + channels;
-  for (int m = 0; m < channels; ++m) {
-    double& x = row[rope_.first(m)];
-    double& y = row[rope_.second(m)];
-    const double rotatedX = x * cosine[m] - y * sine[m];
-    y = y * cosine[m] + x * sine[m];
-    x = rotatedX;
+  double* x = row;
+  double* y = row + (rope_.pairing == RopePairing::Half ? channels : 1);
+  const int step = rope_.pairing == RopePairing::Half ? 1 : 2;
+  for (int m = 0; m < channels; ++m, x += step, y += step) {
+    const double turned = *x * cosine[m] - *y * sine[m];
+    *y = *y * cosine[m] + *x * sine[m];
+    *x = turned;
   }
 }
 

@@ -38,10 +38,16 @@ struct RowKernels {
   double (*absoluteMaximum)(const double* a, std::int64_t n);  ///< 0 if n is 0
   double (*sum)(const double* a, std::int64_t n);
   double (*dot)(const double* a, const double* b, std::int64_t n);
+  double (*squaredDistance)(const double* a, const double* b, std::int64_t n);
   /// Σ p_i · max(u_i, v_i)
   double (*maskedSum)(const double* p, const double* u, const double* v, std::int64_t n);
   double (*overlap)(const double* a, const double* b, std::int64_t n);  ///< Σ min(a_i, b_i)
   void (*add)(const double* a, std::int64_t n, double* sum);            ///< sum_i += a_i
+  /// One radix-4 step of Stockham's Fourier transform over split real and imaginary parts: groups · 4 sequences of
+  /// `stride` interleaved elements; stride is 1 (groups a multiple of 4) or a multiple of 4. rootsRe/Im[j] = e^{−2πi j
+  /// / n}.
+  void (*fourierStep)(const double* re, const double* im, double* toRe, double* toIm, std::int64_t groups,
+                      std::int64_t stride, const double* rootsRe, const double* rootsIm);
   /// measured = |a_i − b_i| against bound_i.
   RowTightness (*tightness)(const double* a, const double* b, const double* bound, std::int64_t n);
 };

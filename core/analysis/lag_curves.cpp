@@ -1,0 +1,109 @@
+#include "core/analysis/lag_curves.h"
+
+#include <algorithm>
+
+namespace headscope {
+namespace {
+
+/// One pair of dims of [tokens, dim] rows into a signal that is zero beyond them.
+void loadPair(const std::vector<double>& rows, std::int64_t tokens, int dim, std::pair<int, int> pair,
+              Spectrum& signal) {
+  std::fill(signal.re.begin() + tokens, signal.re.end(), 0.0);
+  std::fill(signal.im.begin() + (pair.second < 0 ? 0 : tokens), signal.im.end(), 0.0);
+  const double* row = rows.data();
+  for (std::int64_t t = 0; t < tokens; ++t, row += dim) {
+    signal.re[static_cast<std::size_t>(t)] = row[pair.first];
+  }
+  row = rows.data();
+  for (std::int64_t t = 0; pair.second >= 0 && t < tokens; ++t, row += dim) {
+    signal.im[static_cast<std::size_t>(t)] = row[pair.second];
+  }
+}
+
+double meanSquare(const std::vector<double>& rows, std::int64_t tokens, int dim, std::pair<int, int> pair) {
+  double sum = 0;
+  const double* row = rows.data();
+  for (std::int64_t t = 0; t < tokens; ++t, row += dim) {
+    sum += row[pair.first] * row[pair.first] + (pair.second >= 0 ? row[pair.second] * row[pair.second] : 0);
+  }
+  return sum / static_cast<double>(tokens);
+}
+
+/// What is added up over the pairs, in frequencies.
+struct Products {
+  Spectrum cross;             ///< Σ Q conj(K)
+  std::vector<double> power;  ///< Σ weight · |Q|²
+
+  void add(const Spectrum& q, const Spectrum& k, double weight) {
+    double* crossRe = cross.re.data();
+    double* crossIm = cross.im.data();
+    double* total = power.data();
+    const double *qRe = q.re.data(), *qIm = q.im.data(), *kRe = k.re.data(), *kIm = k.im.data();
+    for (std::size_t f = 0; f < power.size(); ++f) {
+      crossRe[f] += qRe[f] * kRe[f] + qIm[f] * kIm[f];
+      crossIm[f] += qIm[f] * kRe[f] - qRe[f] * kIm[f];
+      total[f] += weight * (qRe[f] * qRe[f] + qIm[f] * qIm[f]);
+    }
+  }
+};
+
+}  // namespace
+
+std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head) {
+  std::vector<std::pair<int, int>> pairs;
+  int next = 0;
+  if (head.frame->rope) {
+    for (int m = 0; m < head.frame->rope->channels(); ++m) {
+      pairs.emplace_back(head.frame->rope->first(m), head.frame->rope->second(m));
+    }
+    next = head.frame->rope->rotaryDims;
+  }
+  for (; next < head.dim; next += 2) {
+    pairs.emplace_back(next, next + 1 < head.dim ? next + 1 : -1);
+  }
+  return pairs;
+}
+
+KeySpectra keySpectra(const HeadVectors& head) {
+  KeySpectra spectra;
+  Fourier fourier(2 * head.tokens());
+  for (const auto& pair : dimPairs(head)) {
+    spectra.push_back(fourier.zeros());
+    loadPair(head.keys->dotK, head.tokens(), head.dim, pair, spectra.back());
+    fourier.forward(spectra.back());
+  }
+  return spectra;
+}
+
+LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobControl& control) {
+  const std::int64_t tokens = head.tokens();
+  Fourier fourier(2 * tokens);
+  Spectrum q = fourier.zeros(), own = fourier.zeros();
+  Products products{fourier.zeros(), std::vector<double>(q.re.size(), 0.0)};
+  const auto pairs = dimPairs(head);
+  for (std::size_t j = 0; j < pairs.size(); ++j) {
+    control.checkpoint();
+    loadPair(head.dotQ, tokens, head.dim, pairs[j], q);
+    fourier.forward(q);
+    if (keys == nullptr) {
+      loadPair(head.keys->dotK, tokens, head.dim, pairs[j], own);
+      fourier.forward(own);
+    }
+    products.add(q, keys != nullptr ? (*keys)[j] : own, meanSquare(head.keys->dotK, tokens, head.dim, pairs[j]));
+  }
+  Spectrum power{std::move(products.power), std::vector<double>(q.re.size(), 0.0)};
+  fourier.backward(products.cross);
+  fourier.backward(power);
+  LagCurves curves;
+  const auto length = static_cast<double>(fourier.length());
+  const double zero = power.re[0] / static_cast<double>(tokens);
+  for (std::int64_t lag = 0; lag < tokens; ++lag) {
+    const auto index = static_cast<std::size_t>(lag);
+    const auto count = static_cast<double>(tokens - lag);
+    curves.logitByDistance.push_back(head.frame->spec.scale * products.cross.re[index] / length / count);
+    curves.queryCorrelation.push_back(zero > 0 ? power.re[index] / count / zero : 0);
+  }
+  return curves;
+}
+
+}  // namespace headscope

@@ -1,0 +1,35 @@
+#pragma once
+
+// Two curves over all lags of one head, from one Fourier transform per pair of dims: the mean logit by distance, and
+// how alike the logits of rows are by their distance in time.
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "core/analysis/fourier.h"
+#include "core/analysis/head_vectors.h"
+#include "core/base/job_control.h"
+
+namespace headscope {
+
+/// The dims of a head in pairs: RoPE's channels, then the unrotated dims two by two; −1 where the last stands alone.
+/// Two real signals make one complex signal, and the real part of its correlation is the sum of theirs.
+std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head);
+
+/// Transforms of a KV head's keys, shared by its query heads: 16 · dim · tokens … 32 · dim · tokens bytes.
+using KeySpectra = std::vector<Spectrum>;
+KeySpectra keySpectra(const HeadVectors& head);
+
+struct LagCurves {
+  /// [tokens] mean over t of a(t, t − Δ), before softcap and window.
+  std::vector<double> logitByDistance;
+  /// [tokens] autocorrelation of the queries in the dot product, each pair of dims weighted with the keys' mean square
+  /// there; 1 at lag 0: how alike the logits of rows l apart are expected to be, key by key.
+  std::vector<double> queryCorrelation;
+};
+
+/// O(dim · tokens · log tokens). `keys`: as keySpectra gave them for the head's KV head, or null.
+LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys = nullptr, const JobControl& control = {});
+
+}  // namespace headscope
