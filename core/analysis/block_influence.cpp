@@ -27,6 +27,25 @@ void BlockInfluence::accumulate(Sum& sum, const float* before, const float* afte
   }
 }
 
+void BlockInfluence::observe(int layer, std::int64_t first, std::span<const float> rows, int width) {
+  const auto offset = static_cast<std::size_t>(first) * static_cast<std::size_t>(width);
+  const std::int64_t tokens = static_cast<std::int64_t>(rows.size()) / width;
+  if (before_.size() < offset + rows.size()) {
+    before_.resize(offset + rows.size());
+  }
+  float* before = before_.data() + offset;
+  if (layer == count() + 1) {
+    addPublishedLast(before, rows.data(), tokens, width);
+    return;
+  }
+  if (layer > 0) {
+    add(layer - 1, before, rows.data(), tokens, width);
+  }
+  if (layer < count()) {  // the last layer's input stays for the comparison after the final norm
+    std::copy(rows.begin(), rows.end(), before);
+  }
+}
+
 void BlockInfluence::add(int layer, const float* before, const float* after, std::int64_t rows, int width) {
   accumulate(layers_.at(static_cast<std::size_t>(layer)), before, after, rows, width);
 }

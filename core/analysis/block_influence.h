@@ -2,9 +2,10 @@
 
 // Block influence (ShortGPT, arXiv 2403.03853; tappa.md 5 and 6): how much a layer changes the residual stream,
 // BI_l = 1 − mean over t of cos(x_{l,t}, x_{l+1,t}), angular form mean of acos(cos)/π. Fed with rows as a run makes
-// them, so the residual stream never has to be kept.
+// them. One object per run; the published value of a corpus is the plain mean over its segments, each a run of its own.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace headscope {
@@ -12,6 +13,11 @@ namespace headscope {
 class BlockInfluence {
  public:
   explicit BlockInfluence(int layers);
+
+  /// Rows of the residual stream [rows, width] from token `first` on, as RunOptions::hidden (core/model) hands them
+  /// out: what layer `layer` reads; for `layer` = layers what the last layer returns; for layers + 1 the same after the
+  /// final norm. For each token layers must come in order. Keeps one row per token.
+  void observe(int layer, std::int64_t first, std::span<const float> rows, int width);
 
   /// Rows before and after block `layer`: [rows, width] float32. May be called in any order and in pieces.
   void add(int layer, const float* before, const float* after, std::int64_t rows, int width);
@@ -34,8 +40,11 @@ class BlockInfluence {
   static void accumulate(Sum& sum, const float* before, const float* after, std::int64_t rows, int width);
   std::vector<double> collect(bool published, bool angular) const;
 
+  int count() const noexcept { return static_cast<int>(layers_.size()); }
+
   std::vector<Sum> layers_;
   Sum publishedLast_;
+  std::vector<float> before_;  ///< [tokens, width] what the latest layer reads, per token
 };
 
 }  // namespace headscope
