@@ -1,0 +1,131 @@
+// Prefill of a model with and without capture, beside a plain loop over ATen's linear and
+// scaled_dot_product_attention on the same weights: what a straightforward LibTorch program does, and what Hugging
+// Face transformers does with sdpa.
+//
+//   bench_prefill [MODEL] [TOKENS] [ROUNDS] [DEVICE] [DTYPE]
+//
+// MODEL: a Llama-like folder or GGUF file (default: SmolLM2-135M where resources/ puts it).
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
+#include <c10/core/InferenceMode.h>
+
+#include "core/model/detail/block.h"
+#include "core/model/detail/engine.h"
+#include "core/model/detail/prefill.h"
+#include "tests/benchmarks/measure.h"
+
+using namespace headscope;
+
+namespace {
+
+at::Tensor rms(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor y = x.to(at::kFloat);
+  return (y * at::rsqrt(y.square().mean(-1, true) + eps)).to(x.scalar_type()) * weight;
+}
+
+at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+  const auto halves = x.chunk(2, -1);
+  return x * cos + at::cat({-halves[1], halves[0]}, -1) * sin;
+}
+
+// One forward pass as a textbook writes it: [1, heads, tokens, D], keys repeated for each query head.
+at::Tensor plainLoop(const Engine& engine, const at::Tensor& ids, bool logits) {
+  const plan::Decoder& decoder = engine.decoder();
+  const Weights& w = engine.weights;
+  const std::int64_t tokens = ids.size(0);
+  const RotaryTable table = rotaryTable(makeRope(decoder.ropes[0], tokens, ""), 0, tokens, engine.headDevice);
+  const at::Tensor cos = at::cat({table.cos, table.cos}, -1).to(engine.type);
+  const at::Tensor sin = at::cat({table.sin, table.sin}, -1).to(engine.type);
+  at::Tensor x = at::embedding(w[decoder.embedding], ids).unsqueeze(0);
+  for (const plan::Layer& layer : decoder.layers) {
+    const plan::Attention& a = layer.attention;
+    const at::Tensor n = rms(x, w[layer.attentionIn.weight], layer.attentionIn.eps);
+    const auto heads = [&](const plan::Linear& linear, std::int64_t count) {
+      return at::linear(n, w[linear.weight]).view({1, tokens, count, a.headDim}).transpose(1, 2);
+    };
+    const at::Tensor q = turned(heads(a.q, a.heads), cos, sin);
+    const at::Tensor k = turned(heads(a.k, a.kvHeads), cos, sin).repeat_interleave(a.heads / a.kvHeads, 1);
+    const at::Tensor v = heads(a.v, a.kvHeads).repeat_interleave(a.heads / a.kvHeads, 1);
+    const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v, {}, 0.0, true, a.scale);
+    x = x + at::linear(mixed.transpose(1, 2).reshape({1, tokens, -1}), w[a.o.weight]);
+    const at::Tensor m = rms(x, w[layer.mlpIn.weight], layer.mlpIn.eps);
+    x = x + at::linear(at::silu(at::linear(m, w[layer.mlp.gate.weight])) * at::linear(m, w[layer.mlp.up.weight]),
+                       w[layer.mlp.down.weight]);
+  }
+  const at::Tensor last = rms(x, w[decoder.finalNorm.weight], decoder.finalNorm.eps);
+  return at::linear(logits ? last : last.narrow(1, tokens - 1, 1), w[decoder.head.weight]);
+}
+
+std::filesystem::path defaultModel() {
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home != nullptr ? home : "/") / ".cache/headscope/SmolLM2-135M-Instruct.Q4_1.gguf";
+}
+
+ArithmeticType arithmetic(const std::string& name) {
+  return name == "bf16"  ? ArithmeticType::BF16
+         : name == "f16" ? ArithmeticType::F16
+         : name == "f32" ? ArithmeticType::F32
+                         : ArithmeticType::Auto;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::filesystem::path path = argc > 1 ? argv[1] : defaultModel();
+  const std::int64_t tokens = argc > 2 ? std::atoll(argv[2]) : 2048;
+  const int rounds = argc > 3 ? std::atoi(argv[3]) : 5;
+  if (!std::filesystem::exists(path)) {
+    std::printf("bench_prefill: %s is not here\n", path.c_str());
+    return 0;
+  }
+  ModelOptions options;
+  options.device = argc > 4 ? argv[4] : "cpu";
+  options.arithmetic = arithmetic(argc > 5 ? argv[5] : "auto");
+  const c10::InferenceMode inference;
+  const Engine engine = loadEngine(path, options, {});
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(tokens));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = static_cast<std::int64_t>((i * i * 31 + 7 * i + 3) % static_cast<std::size_t>(engine.decoder().vocab));
+  }
+  const at::Tensor idTensor = at::from_blob(ids.data(), {tokens}, at::kLong).to(engine.headDevice);
+  enterEngine(engine, tokens);
+
+  const auto run = [&](bool capture, bool loss, FloatType type = FloatType::F32) {
+    return [&, capture, loss, type] {
+      RunOptions runOptions;
+      runOptions.capture = capture;
+      runOptions.loss = loss;
+      runOptions.captureType = type;
+      prefill(engine, ids, runOptions, {});
+    };
+  };
+  bench::Table table(concat("prefill of ", engine.decoder().name, ", ", tokens, " tokens, ",
+                            arithmeticName(engine.type), ", ", engine.layerDevice.front().str(), ", ",
+                            at::get_num_threads(), " threads"));
+  table.add("plain loop, last logits", [&] { plainLoop(engine, idTensor, false).sum().item<float>(); });
+  table.add("prefill, no capture, no head", run(false, false), "plain loop, last logits");
+  table.add("prefill, capture, no head", run(true, false), "prefill, no capture, no head");
+  table.add("prefill, bf16 capture, no head", run(true, false, FloatType::BF16), "prefill, no capture, no head");
+  table.add("plain loop, all logits", [&] { plainLoop(engine, idTensor, true).sum().item<float>(); });
+  table.add("prefill, capture and loss", run(true, true), "plain loop, all logits");
+  table.measure(rounds);
+  table.print();
+  for (const char* name : {"plain loop, last logits", "prefill, no capture, no head", "prefill, capture, no head",
+                           "prefill, capture and loss"}) {
+    std::printf("%s: %.1f tokens/s\n", name, static_cast<double>(tokens) / table.median(name));
+  }
+  return 0;
+}
