@@ -81,7 +81,7 @@ std::vector<float> probabilities(const HeadView& head, const MapRange& range, co
 std::vector<float> logits(const HeadView& head, const MapRange& range, const JobControl& control) {
   return everyPair(head, range, false, -std::numeric_limits<float>::infinity(), control,
                    [](float* values, std::size_t count) {
-                     std::transform(values, values + count, values, [](float y) { return y * kLn2; });
+                     std::transform(values, values + count, values, [](float y) { return toBaseE(y); });
                    });
 }
 

@@ -6,38 +6,45 @@
 
 constexpr int kLanes = kWidth * kVectors;
 
+// Dimensions that are summed in registers before they are added to y. A sum that runs over all dimensions, or begins
+// with a large −log-sum-exp, loses more digits at every step (measured: dim 128, log-sum-exp 57: 26e-6 against 10e-6).
+constexpr std::ptrdiff_t kRun = 32;
+
 // kVectors × Keys accumulators stay in registers; each key element is broadcast once a step.
 template <int Keys>
 inline void registerBlock(const float* panel, const float* keys, std::ptrdiff_t dim, const float* init, float* y) {
-  V sums[Keys][kVectors];
-#pragma GCC unroll 16
-  for (int m = 0; m < kVectors; ++m) {
-    const V start = load(init + m * kWidth);
+  for (std::ptrdiff_t begin = 0; begin < dim; begin += kRun) {
+    V sums[Keys][kVectors];
 #pragma GCC unroll 16
     for (int j = 0; j < Keys; ++j) {
-      sums[j][m] = start;
-    }
-  }
-  for (std::ptrdiff_t d = 0; d < dim; ++d) {
-    V rows[kVectors];
-#pragma GCC unroll 16
-    for (int m = 0; m < kVectors; ++m) {
-      rows[m] = load(panel + d * kLanes + m * kWidth);
-    }
-#pragma GCC unroll 16
-    for (int j = 0; j < Keys; ++j) {
-      const V key = broadcast(keys[j * dim + d]);
 #pragma GCC unroll 16
       for (int m = 0; m < kVectors; ++m) {
-        sums[j][m] = multiplyAdd(rows[m], key, sums[j][m]);
+        sums[j][m] = broadcast(0.0f);
       }
     }
-  }
+    const std::ptrdiff_t end = begin + kRun < dim ? begin + kRun : dim;
+    for (std::ptrdiff_t d = begin; d < end; ++d) {
+      V rows[kVectors];
 #pragma GCC unroll 16
-  for (int j = 0; j < Keys; ++j) {
+      for (int m = 0; m < kVectors; ++m) {
+        rows[m] = load(panel + d * kLanes + m * kWidth);
+      }
 #pragma GCC unroll 16
-    for (int m = 0; m < kVectors; ++m) {
-      store(y + j * kLanes + m * kWidth, sums[j][m]);
+      for (int j = 0; j < Keys; ++j) {
+        const V key = broadcast(keys[j * dim + d]);
+#pragma GCC unroll 16
+        for (int m = 0; m < kVectors; ++m) {
+          sums[j][m] = multiplyAdd(rows[m], key, sums[j][m]);
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < Keys; ++j) {
+#pragma GCC unroll 16
+      for (int m = 0; m < kVectors; ++m) {
+        float* at = y + j * kLanes + m * kWidth;
+        store(at, add(load(begin == 0 ? init + m * kWidth : at), sums[j][m]));
+      }
     }
   }
 }
@@ -159,7 +166,7 @@ inline void maxAndSum(const float* y, int count, float* max, float* sum) {
   V sums[kVectors];
   for (int m = 0; m < kVectors; ++m) {
     largest[m] = load(max + m * kWidth);
-    sums[m] = load(sum + m * kWidth);
+    sums[m] = broadcast(0.0f);  // of this block alone: 100,000 small terms added to one large sum would lose digits
   }
   int key = 0;
   for (; key + 4 <= count; key += 4) {
@@ -170,7 +177,7 @@ inline void maxAndSum(const float* y, int count, float* max, float* sum) {
   }
   for (int m = 0; m < kVectors; ++m) {
     store(max + m * kWidth, largest[m]);
-    store(sum + m * kWidth, sums[m]);
+    store(sum + m * kWidth, add(load(sum + m * kWidth), sums[m]));
   }
 }
 
@@ -182,12 +189,13 @@ inline void onlineSum(const float* y, int count, float* max, float* sum) {
   maxOnly(y, count, highest);
   for (int m = 0; m < kVectors; ++m) {
     const V base = load(highest + m * kWidth);
-    V total = multiply(load(sum + m * kWidth), power(subtract(load(max + m * kWidth), base)));
+    V sums = broadcast(0.0f);
     for (int key = 0; key < count; ++key) {
-      total = add(total, power(subtract(load(y + key * kLanes + m * kWidth), base)));
+      sums = add(sums, power(subtract(load(y + key * kLanes + m * kWidth), base)));
     }
+    const V before = multiply(load(sum + m * kWidth), power(subtract(load(max + m * kWidth), base)));
     store(max + m * kWidth, base);
-    store(sum + m * kWidth, total);
+    store(sum + m * kWidth, add(before, sums));
   }
 }
 

@@ -19,7 +19,8 @@ void fillNormalizers(const LogitRule& rule, const float* keys, std::span<QueryRo
       sweep.kernels().onlineSum(y, count, max.data(), sum.data());
     });
     for (std::size_t lane = 0; lane < panel.size(); ++lane) {
-      panel[lane].normalizer = max[lane] * kLn2 + std::log(sum[lane]);
+      panel[lane].normalizer =
+          static_cast<float>(static_cast<double>(max[lane]) * kLn2 + std::log(static_cast<double>(sum[lane])));
     }
   }
 }

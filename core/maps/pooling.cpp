@@ -48,7 +48,7 @@ class PanelPooler {
     oneRow_ = cellRows.front() == cellRows.back();
     std::fill(normalizers_.begin(), normalizers_.end(), 0.0f);
     std::transform(rows.begin(), rows.end(), normalizers_.begin(),
-                   [](const QueryRow& row) { return row.normalizer * kLog2E; });
+                   [](const QueryRow& row) { return toBase2(row.normalizer); });
     sweep_.load(rows, true);
     reset();
     sweep_.run(grid_.cols.front(), grid_.cols.back(),
@@ -114,7 +114,7 @@ class PanelPooler {
       at.sum[cell_] += set.total(sum());
     }
     if (at.logit != nullptr) {  // in one lane the row's divisor is the same for all keys
-      at.logit[cell_] = std::max(at.logit[cell_], set.largestOfSum(max(), normalizers_.data()) * kLn2);
+      at.logit[cell_] = std::max(at.logit[cell_], toBaseE(set.largestOfSum(max(), normalizers_.data())));
     }
   }
 
@@ -133,7 +133,7 @@ class PanelPooler {
       }
       for (std::size_t i = 0; i < cells && at.logit != nullptr; ++i) {
         float& largest = at.logit[firstKept_ + static_cast<std::int64_t>(i)];
-        largest = std::max(largest, (lanesMax[i * lanes_] + normalizers_[lane]) * kLn2);
+        largest = std::max(largest, toBaseE(lanesMax[i * lanes_] + normalizers_[lane]));
       }
     }
     firstKept_ += static_cast<std::int64_t>(cells);

@@ -13,7 +13,7 @@ Sweep::Sweep(const LogitRule& rule, const float* keys) : rule_(rule), keys_(keys
 void Sweep::load(std::span<const QueryRow> rows, bool relative) {
   const auto lanes = static_cast<std::size_t>(kernels_.lanes);
   // Base 2 is reached by scaling the queries, so that it costs nothing per pair; with a softcap, the cap does it.
-  const float factor = rule_.softcap ? static_cast<float>(1.0 / *rule_.softcap) : kLog2E;
+  const float factor = rule_.softcap ? static_cast<float>(1.0 / *rule_.softcap) : static_cast<float>(kLog2E);
   constexpr float kHidden = -std::numeric_limits<float>::infinity();
   tokens_.clear();
   for (std::size_t lane = 0; lane < lanes; ++lane) {
@@ -21,7 +21,7 @@ void Sweep::load(std::span<const QueryRow> rows, bool relative) {
     for (int d = 0; d < rule_.dim; ++d) {
       panel_[static_cast<std::size_t>(d) * lanes + lane] = used ? rows[lane].q[d] * factor : 0.0f;
     }
-    const float shift = !used ? kHidden : relative ? -rows[lane].normalizer * kLog2E : 0.0f;
+    const float shift = !used ? kHidden : relative ? -toBase2(rows[lane].normalizer) : 0.0f;
     shift_[lane] = shift;
     init_[lane] = rule_.softcap ? 0.0f : shift;
     if (used) {
@@ -33,7 +33,7 @@ void Sweep::load(std::span<const QueryRow> rows, bool relative) {
 void Sweep::compute(std::int64_t firstKey, int count) {
   kernels_.product(panel_.data(), keys_ + firstKey * rule_.dim, rule_.dim, count, init_.data(), y_.data());
   if (rule_.softcap) {
-    kernels_.softcap(y_.data(), count, static_cast<float>(*rule_.softcap) * kLog2E, shift_.data());
+    kernels_.softcap(y_.data(), count, static_cast<float>(*rule_.softcap * kLog2E), shift_.data());
   }
   if (firstKey + count - 1 > tokens_.front() || firstKey < firstVisibleKey(rule_.window, tokens_.back())) {
     hideInvisible(firstKey, count);

@@ -29,8 +29,16 @@ struct QueryRow {
   float normalizer = 0;      ///< natural log of what its exponentials are divided by
 };
 
-constexpr float kLog2E = 1.44269504f;
-constexpr float kLn2 = 0.693147181f;
+constexpr double kLog2E = 1.44269504088896340736;
+constexpr double kLn2 = 0.69314718055994530942;
+
+/// Log-sum-exps are large numbers whose absolute error counts: they change their base in double.
+inline float toBase2(float natural) noexcept {
+  return static_cast<float>(static_cast<double>(natural) * kLog2E);
+}
+inline float toBaseE(float binary) noexcept {
+  return static_cast<float>(static_cast<double>(binary) * kLn2);
+}
 
 /// Buffers of one thread.
 class Sweep {

@@ -243,7 +243,7 @@ void TileBuilder::computePairs() {
         const float* column = y + static_cast<std::size_t>(from - key) * lanes + lane;
         for (std::size_t i = 0; i < visible; ++i) {
           line[i] = column[i * lanes];
-          tile_->logit[at + i] = line[i] * kLn2 + rows[lane].normalizer;
+          tile_->logit[at + i] = toBaseE(line[i]) + rows[lane].normalizer;
         }
         sweep.kernels().powers(line.data(), visible);
         std::copy_n(line.data(), visible, tile_->max.data() + at);
