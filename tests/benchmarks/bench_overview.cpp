@@ -11,11 +11,13 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/triu.h>
 
+#include <future>
 #include <limits>
 
 #include "core/maps/attention_map.h"
 #include "core/maps/log_sum_exp.h"
 #include "core/maps/parallel.h"
+#include "core/maps/tile_service.h"
 #include "tests/benchmarks/measure.h"
 #include "tests/support/large_capture.h"
 
@@ -103,6 +105,40 @@ void overviewTable(const std::shared_ptr<const Capture>& capture, int dim, std::
               work / table.median("bare product, LibTorch mm in blocks") / 1e9, work / table.median(bare) / 1e9);
 }
 
+// A click on a head that was never shown, as the window sees it: until the first, and until the last picture.
+enum class Until { FirstTile, AllPreviews, AllExact };
+
+void click(const std::shared_ptr<const Capture>& capture, std::int64_t size, Until until) {
+  std::promise<void> reached;
+  bool waiting = true;
+  const auto reach = [&reached, &waiting](bool there) {
+    if (there && waiting) {
+      waiting = false;
+      reached.set_value();
+    }
+  };
+  TileService::Callbacks callbacks;
+  callbacks.tileReady = [&](int, const std::shared_ptr<const Tile>&) { reach(until == Until::FirstTile); };
+  callbacks.status = [&](int, const ViewStatus& status) {
+    const int there = until == Until::AllPreviews ? status.exact + status.preview : status.exact;
+    reach(until != Until::FirstTile && status.wanted > 0 && there == status.wanted);
+  };
+  TileService service({}, callbacks);
+  const auto tokens = static_cast<double>(capture->tokens());
+  service.setView(
+      0, {{capture, 0, 0}, levelFor(tokens / static_cast<double>(size), capture->tokens()), 0, tokens, 0, tokens});
+  reached.get_future().wait();
+}
+
+void clickTable(const std::shared_ptr<const Capture>& capture, std::int64_t size, int rounds) {
+  bench::Table table(concat("a click on a head: ", capture->tokens(), " tokens, ", size, " px, through TileService"));
+  table.add("first tile", [&] { click(capture, size, Until::FirstTile); });
+  table.add("whole view as a labelled preview", [&] { click(capture, size, Until::AllPreviews); });
+  table.add("whole view exact", [&] { click(capture, size, Until::AllExact); });
+  table.measure(rounds);
+  table.print();
+}
+
 void denseTable(int dim, std::int64_t size, int rounds) {
   const auto capture = randomHead(8192, dim);
   const auto head = makeHeadView(*capture, 0, 0);
@@ -127,6 +163,8 @@ int main(int count, char** arguments) {
   const int rounds = static_cast<int>(bench::option(count, arguments, "--rounds", 7));
   setMapThreads(static_cast<int>(bench::option(count, arguments, "--threads", 0)));
   at::set_num_threads(mapThreads());
-  overviewTable(randomHead(tokens / 512 * 512, dim), dim, size, rounds);
+  const auto capture = randomHead(tokens / 512 * 512, dim);
+  overviewTable(capture, dim, size, rounds);
+  clickTable(capture, size, rounds);
   denseTable(dim, size, rounds);
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares two recorded runs of a benchmark:  bench_overview > old.txt;  …;  compare.py old.txt new.txt
 
-Prints each row of both runs: median, processor time and ratio before and after. On a machine that others use too, the
-ratio to the reference of the same run and the processor time say more than the median. Exit 1 if a row became more
+Prints each row of both runs: median, processor time, and the ratio of processor times to the reference of the same
+run, before and after. On a machine that others use too, these say more than the median. Exit 1 if a row became more
 than --limit (0.1 = 10 %) worse by its ratio, or by its processor time where it has no ratio."""
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 
 
 def read(path):
-    """{(table, row): (median ms, CPU ms, ratio or None)}"""
+    """{(table, row): (median ms, CPU ms, CPU ratio or None)}"""
     rows, table = {}, ""
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -20,7 +20,7 @@ def read(path):
             cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
             if cells[0] == "what":
                 continue
-            ratio = float(cells[4]) if len(cells) > 4 and cells[4] else None
+            ratio = float(cells[5]) if len(cells) > 5 and cells[5] else None
             rows[table, cells[0]] = (float(cells[1]), float(cells[3]), ratio)
     return rows
 
@@ -36,7 +36,7 @@ def main():
     for key in (key for key in new if key in old):
         if key[0] != table:
             table = key[0]
-            print(f"\n{table}\n{'':48} {'median ms':>21} {'CPU ms':>21} {'ratio':>15}")
+            print(f"\n{table}\n{'':48} {'median ms':>21} {'CPU ms':>21} {'CPU ratio':>15}")
         before, after = old[key], new[key]
         has_ratio = before[2] is not None and after[2] is not None
         change = (after[2] / before[2] if has_ratio else after[1] / before[1]) - 1

@@ -47,15 +47,20 @@ class Table {
   }
 
   void print() const {
-    std::printf("\n%s\n| %-46s | %10s | %7s | %10s | %7s | %s\n", title_.c_str(), "what", "median ms", "spread",
-                "CPU ms", "ratio", "to");
+    std::printf("\n%s\n| %-46s | %10s | %7s | %10s | %7s | %9s | %s\n", title_.c_str(), "what", "median ms", "spread",
+                "CPU ms", "ratio", "CPU ratio", "to");
     for (const Contestant& contestant : contestants_) {
       const double median = quantile(contestant.seconds, 0.5);
       const double spread = quantile(contestant.seconds, 0.75) - quantile(contestant.seconds, 0.25);
       std::printf("| %-46s | %10.3f | %6.1f%% | %10.3f |", contestant.name.c_str(), median * 1e3, 100 * spread / median,
                   quantile(contestant.processor, 0.5) * 1e3);
-      const double ratio = ratioOf(contestant);
-      ratio > 0 ? std::printf(" %7.3f | %s\n", ratio, contestant.reference.c_str()) : std::printf(" %7s |\n", "");
+      if (contestant.reference.empty()) {
+        std::printf(" %7s | %9s |\n", "", "");
+      } else {
+        const Contestant& reference = find(contestant.reference);
+        std::printf(" %7.3f | %9.3f | %s\n", ratio(contestant.seconds, reference.seconds),
+                    ratio(contestant.processor, reference.processor), reference.name.c_str());
+      }
     }
     std::fflush(stdout);
   }
@@ -80,14 +85,10 @@ class Table {
   }
 
   // The median of the ratios of each round: what slows a round down slows both.
-  double ratioOf(const Contestant& contestant) const {
-    if (contestant.reference.empty()) {
-      return 0;
-    }
-    const Contestant& reference = find(contestant.reference);
+  static double ratio(const std::vector<double>& values, const std::vector<double>& reference) {
     std::vector<double> ratios;
-    for (std::size_t i = 0; i < contestant.seconds.size(); ++i) {
-      ratios.push_back(contestant.seconds[i] / reference.seconds[i]);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      ratios.push_back(values[i] / reference[i]);
     }
     return quantile(ratios, 0.5);
   }
