@@ -6,8 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "core/files/atomic_file.h"
 #include "core/files/gguf.h"
-#include "core/files/json.h"
 #include "core/tokenizer/detail/tokenizer_parts.h"
 #include "core/tokenizer/detail/unicode.h"
 
@@ -165,7 +165,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::openIfPresent(const std::filesystem:
   if (!std::filesystem::exists(*config, ignored)) {
     config.reset();
   }
-  return std::shared_ptr<const Tokenizer>(new Tokenizer(detail::makeFromJson(readJson(file), file.string(), config)));
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(detail::makeFromJson(readFile(file), file.string(), config)));
 }
 
 std::shared_ptr<const Tokenizer> Tokenizer::fromGguf(GgufVocabulary vocabulary) {

@@ -239,7 +239,7 @@ void buildBpe(const GgufVocabulary& vocabulary, Tokenizer::Parts& parts) {
 std::unique_ptr<Tokenizer::Parts> makeFromGguf(GgufVocabulary vocabulary) {
   if (vocabulary.tokenizerJson) {
     const std::string where = vocabulary.where + ": tokenizer.huggingface.json";
-    auto parts = makeFromJson(parseJson(*vocabulary.tokenizerJson, where), where, std::nullopt);
+    auto parts = makeFromJson(*vocabulary.tokenizerJson, where, std::nullopt);
     parts->bos = vocabulary.bos ? vocabulary.bos : parts->bos;
     parts->eos = vocabulary.eos ? vocabulary.eos : parts->eos;
     return parts;

@@ -1,88 +1,16 @@
 #include "core/tokenizer/detail/regex_syntax.h"
 
-#include <array>
+#include <algorithm>
 #include <cctype>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/tokenizer/detail/regex_classes.h"
 #include "core/tokenizer/detail/unicode.h"
 
 namespace headscope::detail {
 namespace {
-
-// What stands for Oniguruma's \w, \s, \h and POSIX names. Marks count as word characters; a bare \w matches
-// ¹²³¼½¾ too, [\w] doesn't. U+180E is no space.
-constexpr std::string_view kWordInBrackets = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
-constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
-constexpr std::string_view kSpace = R"(\p{White_Space})";
-constexpr std::string_view kHex = "0-9A-Fa-f";
-constexpr std::string_view kAlpha =
-    R"(\p{Alphabetic}\x{363}-\x{36F}\x{C04}\x{F82}\x{F83}\x{1DD3}-\x{1DE6}\x{11080}\x{11081})";
-
-struct Named {
-  std::string_view name;
-  std::string_view members;
-};
-
-constexpr std::array<Named, 14> kPosix = {{
-    {"alpha", kAlpha},
-    {"alnum", R"(\p{Alphabetic}\x{363}-\x{36F}\x{C04}\x{F82}\x{F83}\x{1DD3}-\x{1DE6}\x{11080}\x{11081}\p{Nd})"},
-    {"digit", R"(\p{Nd})"},
-    {"space", kSpace},
-    {"blank", R"(\p{Zs}\t)"},
-    {"upper", R"(\p{Uppercase})"},
-    {"lower", R"(\p{Lowercase})"},
-    {"punct", R"(\p{P}\p{S})"},
-    {"word", kWordInBrackets},
-    {"xdigit", kHex},
-    {"cntrl", R"(\p{Cc})"},
-    {"ascii", R"(\x00-\x7F)"},
-    {"graph", R"(\p{L}\p{M}\p{N}\p{P}\p{S}\p{Cf}\p{Co}\p{Cs})"},
-    {"print", R"(\p{L}\p{M}\p{N}\p{P}\p{S}\p{Cf}\p{Co}\p{Cs}\p{Zs})"},
-}};
-
-// Long names of general categories, without spaces, '_' and '-', in lower case.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 37> kCategories = {{
-    {"any", "Any"},
-    {"letter", "L"},
-    {"casedletter", "L&"},
-    {"uppercaseletter", "Lu"},
-    {"lowercaseletter", "Ll"},
-    {"titlecaseletter", "Lt"},
-    {"modifierletter", "Lm"},
-    {"otherletter", "Lo"},
-    {"mark", "M"},
-    {"nonspacingmark", "Mn"},
-    {"spacingmark", "Mc"},
-    {"enclosingmark", "Me"},
-    {"number", "N"},
-    {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},
-    {"othernumber", "No"},
-    {"punctuation", "P"},
-    {"connectorpunctuation", "Pc"},
-    {"dashpunctuation", "Pd"},
-    {"openpunctuation", "Ps"},
-    {"closepunctuation", "Pe"},
-    {"initialpunctuation", "Pi"},
-    {"finalpunctuation", "Pf"},
-    {"otherpunctuation", "Po"},
-    {"symbol", "S"},
-    {"mathsymbol", "Sm"},
-    {"currencysymbol", "Sc"},
-    {"modifiersymbol", "Sk"},
-    {"othersymbol", "So"},
-    {"separator", "Z"},
-    {"spaceseparator", "Zs"},
-    {"lineseparator", "Zl"},
-    {"paragraphseparator", "Zp"},
-    {"other", "C"},
-    {"control", "Cc"},
-    {"format", "Cf"},
-    {"unassigned", "Cn"},
-}};
 
 class Translator {
  public:
@@ -240,21 +168,21 @@ class Translator {
       case 'w':
       case 's':
       case 'h':
-        out_ += concat("[", members(kind), "]");
+        out_ += concat("[", members(kind, false), "]");
         at_ += 2;
         return;
       case 'W':
       case 'S':
       case 'H':
-        out_ += concat("[^", members(static_cast<char>(kind - 'A' + 'a')), "]");
+        out_ += concat("[^", members(static_cast<char>(kind - 'A' + 'a'), false), "]");
         at_ += 2;
         return;
       case 'b':
-        out_ += concat("(?:(?<=[", kWord, "])(?![", kWord, "])|(?<![", kWord, "])(?=[", kWord, "]))");
+        out_ += concat("(?:", wordBehind('='), wordAhead('!'), "|", wordBehind('!'), wordAhead('='), ")");
         at_ += 2;
         return;
       case 'B':
-        out_ += concat("(?:(?<=[", kWord, "])(?=[", kWord, "])|(?<![", kWord, "])(?![", kWord, "]))");
+        out_ += concat("(?:", wordBehind('='), wordAhead('='), "|", wordBehind('!'), wordAhead('!'), ")");
         at_ += 2;
         return;
       case 'O':
@@ -273,7 +201,11 @@ class Translator {
     }
   }
 
-  static std::string_view members(char kind) { return kind == 'w' ? kWord : kind == 's' ? kSpace : kHex; }
+  static std::string_view members(char kind, bool inBrackets) {
+    return kind == 'w' ? wordMembers(inBrackets) : kind == 's' ? spaceMembers() : hexMembers();
+  }
+  static std::string wordBehind(char sign) { return concat("(?<", sign, "[", wordMembers(false), "])"); }
+  static std::string wordAhead(char sign) { return concat("(?", sign, "[", wordMembers(false), "])"); }
 
   // \uHHHH, \v and everything that is the same in both, at the backslash.
   std::string plainEscape() {
@@ -325,52 +257,11 @@ class Translator {
       negated = !negated;
       name.erase(0, 1);
     }
-    return concat(negated ? "\\P{" : "\\p{", propertyName(name), "}");
-  }
-
-  // Oniguruma's \p{Han} is the script alone; PCRE2's is the script's extensions.
-  std::string propertyName(const std::string& name) const {
-    std::string key;
-    for (const char c : name) {
-      if (c != '_' && c != '-' && c != ' ') {
-        key += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-      }
-    }
-    if (key.size() <= 2) {
-      return name;
-    }
-    for (const auto& [longName, category] : kCategories) {
-      if (key == longName) {
-        return std::string(category);
-      }
-    }
-    if (key == "alphabetic" || key == "alpha") {
-      return "Alphabetic";
-    }
-    if (key == "uppercase" || key == "upper") {
-      return "Uppercase";
-    }
-    if (key == "lowercase" || key == "lower") {
-      return "Lowercase";
-    }
-    if (key == "whitespace" || key == "space") {
-      return "White_Space";
-    }
-    if (key == "digit") {
-      return "Nd";
-    }
-    if (key.starts_with("in") || key.find('=') != std::string::npos) {
+    const auto known = propertyName(name);
+    if (!known) {
       fail(concat("property ", name, " is not supported"));
     }
-    static constexpr std::array<std::string_view, 8> kBinary = {
-        "emoji",       "emojipresentation", "emojimodifier",    "emojimodifierbase", "extendedpictographic",
-        "ideographic", "joincontrol",       "variationselector"};
-    for (const std::string_view binary : kBinary) {
-      if (key == binary) {
-        return name;
-      }
-    }
-    return concat("sc=", name);
+    return concat(negated ? "\\P{" : "\\p{", *known, "}");
   }
 
   // A set of characters as an expression that matches one of them: members for one pair of brackets, and
@@ -461,7 +352,7 @@ class Translator {
       case 'w':
       case 's':
       case 'h':
-        set.members += kind == 'w' ? kWordInBrackets : members(kind);
+        set.members += members(kind, true);
         at_ += 2;
         break;
       case 'S':
@@ -470,7 +361,7 @@ class Translator {
         break;
       case 'W':
       case 'H':
-        set.others.push_back(concat("[^", kind == 'W' ? kWordInBrackets : kHex, "]"));
+        set.others.push_back(concat("[^", members(static_cast<char>(kind - 'A' + 'a'), true), "]"));
         at_ += 2;
         break;
       case 'p':
@@ -507,18 +398,17 @@ class Translator {
     std::string_view name = in_.substr(at_ + 2, end - at_ - 2);
     const bool negated = !name.empty() && name[0] == '^';
     name.remove_prefix(negated ? 1 : 0);
-    for (const Named& known : kPosix) {
-      if (known.name == name) {
-        if (negated) {
-          set.others.push_back(concat("[^", known.members, "]"));
-        } else {
-          set.members += known.members;
-        }
-        at_ = end + 2;
-        return true;
-      }
+    const std::string_view known = posixMembers(name);
+    if (known.empty()) {
+      return false;
     }
-    return false;
+    if (negated) {
+      set.others.push_back(concat("[^", known, "]"));
+    } else {
+      set.members += known;
+    }
+    at_ = end + 2;
+    return true;
   }
 
   struct Group {

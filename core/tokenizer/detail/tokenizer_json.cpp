@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/tokenizer/detail/bpe.h"
 #include "core/tokenizer/detail/component.h"
+#include "core/tokenizer/detail/tokenizer_document.h"
 #include "core/tokenizer/detail/tokenizer_parts.h"
 
 namespace headscope::detail {
@@ -19,56 +20,9 @@ const Json& member(const Json& object, const char* key) {
   return found == object.end() ? missing : *found;
 }
 
-StringMap<std::uint32_t> readVocabulary(const JsonReader& model) {
-  const Json& json = model.at("vocab");
-  if (!json.is_object()) {
-    model.fail("\"vocab\" is not an object");
-  }
-  StringMap<std::uint32_t> vocabulary;
-  vocabulary.reserve(json.size());
-  for (const auto& [token, id] : json.items()) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > static_cast<std::uint64_t>(kLargestId)) {
-      model.fail(concat("the id of token \"", token.substr(0, 80), "\" is not a whole number from 0 to ", kLargestId));
-    }
-    vocabulary.emplace(token, id.get<std::uint32_t>());
-  }
-  return vocabulary;
-}
-
-using Merges = std::vector<std::pair<std::string, std::string>>;
-
-// ["a", "b"], or in older files "a b".
-Merges readMerges(const JsonReader& model) {
-  const Json& json = model.at("merges");
-  if (!json.is_array()) {
-    model.fail("\"merges\" is not a list");
-  }
-  Merges merges;
-  merges.reserve(json.size());
-  const bool texts = !json.empty() && json[0].is_string();
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    const Json& merge = json[i];
-    if (texts && merge.is_string()) {
-      const auto& text = merge.get_ref<const std::string&>();
-      if (text.starts_with("#version")) {
-        continue;
-      }
-      const std::size_t space = text.find(' ');
-      if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-        model.fail(concat("merge ", i, " \"", text.substr(0, 80), "\" is not two tokens with one space between them"));
-      }
-      merges.emplace_back(text.substr(0, space), text.substr(space + 1));
-    } else if (!texts && merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-      merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
-    } else {
-      model.fail(concat("merge ", i, " is not a pair of tokens like the others"));
-    }
-  }
-  return merges;
-}
-
-std::unique_ptr<const Bpe> readModel(const Json& json, const std::string& where, std::vector<std::string>& notes) {
-  const JsonReader model(json, where + ": model");
+std::unique_ptr<const Bpe> readModel(TokenizerDocument& document, const std::string& where,
+                                     std::vector<std::string>& notes) {
+  const JsonReader model(JsonReader(document.tree, where).at("model"), where + ": model");
   const std::string type = model.stringOr("type", "BPE");
   if (type != "BPE") {
     throw Error(where, concat("model type \"", type.substr(0, 80), "\" is not supported, only BPE"),
@@ -86,7 +40,14 @@ std::unique_ptr<const Bpe> readModel(const Json& json, const std::string& where,
   if (model.numberOr("dropout", 0) != 0) {
     notes.emplace_back("The tokenizer's dropout of merges, which is for training, is ignored.");
   }
-  return std::make_unique<const Bpe>(readVocabulary(model), readMerges(model), std::move(options), model.where());
+  if (!document.vocabulary) {
+    model.fail("\"vocab\" is missing or not an object");
+  }
+  if (!document.merges) {
+    model.fail("\"merges\" is missing or not a list");
+  }
+  return std::make_unique<const Bpe>(std::move(*document.vocabulary), *document.merges, std::move(options),
+                                     model.where());
 }
 
 void readAddedTokens(const Json& list, Tokenizer::Parts& parts) {
@@ -175,8 +136,10 @@ bool isNotEmpty(const Json& json) {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer::Parts> makeFromJson(const Json& json, const std::string& where,
+std::unique_ptr<Tokenizer::Parts> makeFromJson(std::string_view text, const std::string& where,
                                                const std::optional<std::filesystem::path>& tokenizerConfig) {
+  TokenizerDocument document = parseTokenizer(text, where);
+  const Json& json = document.tree;
   const JsonReader reader(json, where);
   const std::string version = reader.stringOr("version", "1.0");
   if (version != "1.0") {
@@ -184,7 +147,7 @@ std::unique_ptr<Tokenizer::Parts> makeFromJson(const Json& json, const std::stri
   }
   auto parts = std::make_unique<Tokenizer::Parts>();
   parts->where = where;
-  auto model = readModel(reader.at("model"), where, parts->notes);
+  auto model = readModel(document, where, parts->notes);
   const BpeOptions options = model->options();
   parts->model = std::move(model);
   const Json& normalizer = member(json, "normalizer");

@@ -7,9 +7,9 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "core/files/json.h"
 #include "core/tokenizer/detail/added_tokens.h"
 #include "core/tokenizer/detail/decoder.h"
 #include "core/tokenizer/detail/normalizer.h"
@@ -40,8 +40,8 @@ struct Tokenizer::Parts {
 
 namespace detail {
 
-/// `tokenizerConfig`: the file of that name, if there is one.
-std::unique_ptr<Tokenizer::Parts> makeFromJson(const Json& json, const std::string& where,
+/// `text`: of a tokenizer.json. `tokenizerConfig`: the file of that name, if there is one.
+std::unique_ptr<Tokenizer::Parts> makeFromJson(std::string_view text, const std::string& where,
                                                const std::optional<std::filesystem::path>& tokenizerConfig);
 std::unique_ptr<Tokenizer::Parts> makeFromGguf(GgufVocabulary vocabulary);
 
