@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include "core/analysis/channel_lengths.h"
 
 namespace headscope {
 namespace {
@@ -18,56 +21,44 @@ double sineFactor(double angle) {
   return 2 * std::abs(std::sin(angle / 2));
 }
 
-/// 2|sin(stepθ_m/2)| for every channel; most steps are alike, so the last ones are kept.
+/// lengths[m] · 2|sin(stepθ_m/2)|. Most steps are alike, so the last factors are kept.
 class SineFactors {
  public:
-  explicit SineFactors(const RotatedForm& form) : form_(form), factors_(static_cast<std::size_t>(form.channels())) {}
+  explicit SineFactors(const RotatedForm& form) : factors_(static_cast<std::size_t>(form.channels())) {}
 
-  const std::vector<double>& of(std::int64_t step) {
+  void scale(const RotatedForm& form, std::int64_t step, double* lengths) {
     if (!known_ || step_ != step) {
-      for (int m = 0; m < form_.channels(); ++m) {
-        factors_[static_cast<std::size_t>(m)] = sineFactor(static_cast<double>(step) * form_.frequency(m));
+      for (int m = 0; m < form.channels(); ++m) {
+        factors_[static_cast<std::size_t>(m)] = sineFactor(static_cast<double>(step) * form.frequency(m));
       }
       step_ = step;
       known_ = true;
     }
-    return factors_;
+    for (std::size_t m = 0; m < factors_.size(); ++m) {
+      lengths[m] *= factors_[m];
+    }
   }
 
  private:
-  const RotatedForm& form_;
   std::int64_t step_ = 0;
   bool known_ = false;
   std::vector<double> factors_;
 };
 
-/// Rows of factors that grow column by column.
-class FactorRows {
- public:
-  FactorRows(std::int64_t rows, std::int64_t width)
-      : width_(width), data_(static_cast<std::size_t>(rows * width), 0.0) {}
-
-  double* row(std::int64_t t) { return data_.data() + t * width_; }
-  std::vector<double> take() { return std::move(data_); }
-  PackedRows packed() const {
-    return {data_.data(), static_cast<std::int64_t>(data_.size()) / std::max<std::int64_t>(width_, 1), width_};
+void lengthsOf(const RotatedForm& form, const double* row, double* lengths) {
+  if (form.channels() > 0) {
+    channelLengths(form.rope(), row, lengths);
   }
-
- private:
-  std::int64_t width_;
-  std::vector<double> data_;
-};
-
-double channelLength(const Rope& rope, const double* row, int m) {
-  const double x = row[rope.first(m)], y = row[rope.second(m)];
-  return std::sqrt(x * x + y * y);
 }
 
-/// target[m] = lengths[m] · factors[m]
-void scaled(const double* lengths, const std::vector<double>& factors, double* target) {
-  for (std::size_t m = 0; m < factors.size(); ++m) {
-    target[m] = lengths[m] * factors[m];
+/// Rows [tokens, width] filled one by one.
+template <typename Fill>
+std::shared_ptr<const PackedRows> packedFactors(std::int64_t tokens, std::int64_t width, Fill fill) {
+  std::vector<double> rows(static_cast<std::size_t>(tokens * width), 0.0);
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    fill(i, rows.data() + i * width);
   }
+  return std::make_shared<const PackedRows>(rows.data(), tokens, width);
 }
 
 /// Splits D on channel m: mean and half difference of its two weights.
@@ -76,38 +67,36 @@ struct ChannelWeight {
 };
 
 ChannelWeight channelWeight(const RotatedForm& form, int m) {
-  const Rope& rope = *form.head.frame->rope;
-  const double a = form.weight[static_cast<std::size_t>(rope.first(m))];
-  const double b = form.weight[static_cast<std::size_t>(rope.second(m))];
+  const double a = form.weight()[static_cast<std::size_t>(form.rope().first(m))];
+  const double b = form.weight()[static_cast<std::size_t>(form.rope().second(m))];
   return {(a + b) / 2, (a - b) / 2};
 }
 
-/// C K and E K: [tokens, dim] each; E K is empty where E = 0.
-struct SplitKeys {
+/// D's two parts, dim by dim: C, and E without its signs, which change no norm.
+struct SplitWeight {
   std::vector<double> mean, half;
 };
 
-SplitKeys splitKeys(const RotatedForm& form) {
-  if (!form.weighted) {
-    return {form.k, {}};
-  }
-  const int dim = form.head.dim;
-  std::vector<double> mean(form.weight), half(static_cast<std::size_t>(dim), 0.0);
+SplitWeight splitWeight(const RotatedForm& form) {
+  SplitWeight split{form.weight(), std::vector<double>(form.weight().size(), 0.0)};
   for (int m = 0; m < form.channels(); ++m) {
     const ChannelWeight weight = channelWeight(form, m);
-    for (const int d : {form.head.frame->rope->first(m), form.head.frame->rope->second(m)}) {
-      mean[static_cast<std::size_t>(d)] = weight.mean;
-      half[static_cast<std::size_t>(d)] = weight.half;  // the sign within a pair changes no norm
+    for (const int d : {form.rope().first(m), form.rope().second(m)}) {
+      split.mean[static_cast<std::size_t>(d)] = weight.mean;
+      split.half[static_cast<std::size_t>(d)] = weight.half;
     }
   }
-  SplitKeys keys{form.k, form.k};
-  for (std::int64_t t = 0; t < form.tokens(); ++t) {
-    for (int d = 0; d < dim; ++d) {
-      keys.mean[static_cast<std::size_t>(t * dim + d)] *= mean[static_cast<std::size_t>(d)];
-      keys.half[static_cast<std::size_t>(t * dim + d)] *= half[static_cast<std::size_t>(d)];
-    }
+  return split;
+}
+
+/// ‖w∘(a − b)‖; b may be null.
+double weightedDistance(const std::vector<double>& w, const double* a, const double* b) {
+  double squares = 0;
+  for (std::size_t d = 0; d < w.size(); ++d) {
+    const double x = w[d] * (b != nullptr ? a[d] - b[d] : a[d]);
+    squares += x * x;
   }
-  return keys;
+  return std::sqrt(squares);
 }
 
 bool evenlySpaced(const RotatedForm& form) {
@@ -119,210 +108,203 @@ bool evenlySpaced(const RotatedForm& form) {
   return true;
 }
 
-/// The terms of Theorem 5.2 beyond its two products of norms, [left, right] per channel: one pair where E ≠ 0, two more
-/// where positions have gaps. They are 0 for plain RoPE, which takes none of them.
-struct DriftTerms {
-  bool weighted = false, gaps = false;
-  std::int64_t width(int channels) const { return channels * ((weighted ? 1 : 0) + (gaps ? (weighted ? 3 : 2) : 0)); }
-};
+/// The terms of Theorem 5.2 beyond its two products of norms, per channel: one where E ≠ 0, two more where positions
+/// have gaps, a fourth where both. Plain RoPE has none.
+class DriftTerms {
+ public:
+  explicit DriftTerms(const RotatedForm& form) {
+    const bool possible = form.channels() > 0 && form.tokens() > 1;
+    weighted_ = possible && form.weighted();
+    gaps_ = possible && !evenlySpaced(form);
+    base_ = form.tokens() > 1 ? form.position(1) - form.position(0) : 1;
+  }
 
-void addDrift(const RotatedForm& form, const DriftTerms& terms, std::int64_t t, const double* query, const double* key,
-              double* left, double* right) {
-  const Rope& rope = *form.head.frame->rope;
-  const auto base = static_cast<double>(form.position(1) - form.position(0));
-  const bool last = t + 1 >= form.tokens();
-  const double step = last ? base : static_cast<double>(form.position(t + 1) - form.position(t));
-  for (int m = 0; m < rope.channels(); ++m) {
-    const ChannelWeight weight = channelWeight(form, m);
-    const double q = channelLength(rope, query, m), k = channelLength(rope, key, m);
-    const double theta = form.frequency(m);
-    const auto put = [&left, &right](double a, double b) {
-      *left++ = a;
-      *right++ = b;
-    };
-    if (terms.weighted) {
-      put(q * sineFactor((step + base) * theta), k * std::abs(weight.half));
-    }
-    if (terms.gaps) {
-      put(q * sineFactor((step - base) * theta), k * std::abs(weight.mean));
-      put(q, k * std::abs(weight.mean) * sineFactor((step - base) * theta));
-    }
-    if (terms.gaps && terms.weighted) {
-      put(q, k * std::abs(weight.half) * sineFactor((step - base) * theta));
+  std::int64_t width(int channels) const {
+    return channels * ((weighted_ ? 1 : 0) + (gaps_ ? (weighted_ ? 3 : 2) : 0));
+  }
+
+  void left(const RotatedForm& form, std::int64_t t, double* target) const {
+    const auto [plus, minus] = steps(form, t);
+    for (int m = 0; m < form.channels() && (weighted_ || gaps_); ++m) {
+      const double q = length(form, form.q(t), m), theta = form.frequency(m);
+      put(target, q * sineFactor(plus * theta), q * sineFactor(minus * theta), q, q);
     }
   }
-}
+
+  void right(const RotatedForm& form, std::int64_t i, double* target) const {
+    const double minus = steps(form, i).second;
+    for (int m = 0; m < form.channels() && (weighted_ || gaps_); ++m) {
+      const ChannelWeight weight = channelWeight(form, m);
+      const double k = length(form, form.k(i), m), turn = sineFactor(minus * form.frequency(m));
+      put(target, k * std::abs(weight.half), k * std::abs(weight.mean), k * std::abs(weight.mean) * turn,
+          k * std::abs(weight.half) * turn);
+    }
+  }
+
+ private:
+  /// δ_t + base and δ_t − base.
+  std::pair<double, double> steps(const RotatedForm& form, std::int64_t t) const {
+    const std::int64_t step = t + 1 < form.tokens() ? form.position(t + 1) - form.position(t) : base_;
+    return {static_cast<double>(step + base_), static_cast<double>(step - base_)};
+  }
+  static double length(const RotatedForm& form, const double* row, int m) {
+    return std::hypot(row[form.rope().first(m)], row[form.rope().second(m)]);
+  }
+  void put(double*& target, double turned, double gapQuery, double gapKey, double turnedGap) const {
+    if (weighted_) {
+      *target++ = turned;
+    }
+    if (gaps_) {
+      *target++ = gapQuery;
+      *target++ = gapKey;
+    }
+    if (weighted_ && gaps_) {
+      *target++ = turnedGap;
+    }
+  }
+
+  bool weighted_ = false, gaps_ = false;
+  std::int64_t base_ = 1;
+};
 
 }  // namespace
 
-RotatedForm::RotatedForm(const HeadVectors& from)
-    : head(from), q(from.q), k(from.keys->k), weight(static_cast<std::size_t>(from.dim), 1.0) {
+RotatedForm::RotatedForm(const HeadVectors& head) : head_(head), weight_(static_cast<std::size_t>(head.dim), 1.0) {
   const LayerFrame& frame = *head.frame;
-  const double scaling = frame.rope ? frame.rope->attentionScaling : 1.0;
-  const int rotary = frame.rope ? frame.rope->rotaryDims : 0;
-  for (const bool queries : {true, false}) {
-    std::vector<double>& rows = queries ? q : k;
-    std::vector<double> weights(weight.size(), 1.0);
-    for (std::int64_t t = 0; t < frame.tokens; ++t) {
-      double* row = rows.data() + t * head.dim;
-      for (int d = 0; scaling != 1 && d < rotary; ++d) {
-        row[d] *= scaling;
-      }
-      // A norm's 1/rms is what turns the rotated, weighted row into the one that the head reads.
-      const double* dotRow = (queries ? head.dotQ : head.keys->dotK).data() + t * head.dim;
-      if (frame.spec.postRope.empty()) {
-        continue;
-      }
-      std::fill(weights.begin(), weights.end(), 1.0);
-      for (const PostRopeStep& step : frame.spec.postRope) {
-        for (int d = 0; step.kind == PostRopeStep::Kind::RmsNorm && d < head.dim; ++d) {
-          weights[static_cast<std::size_t>(d)] *=
-              static_cast<double>((queries ? step.q : step.k)[static_cast<std::size_t>(d)]);
-        }
-      }
-      std::vector<double> rotated(row, row + head.dim);
-      rotate(t, rotated.data());
-      for (int d = 0; d < head.dim; ++d) {
-        rotated[static_cast<std::size_t>(d)] *= weights[static_cast<std::size_t>(d)];
-      }
-      const double length = norm(rotated.data(), head.dim);
-      const double factor = length > 0 ? norm(dotRow, head.dim) / length : 0;
-      for (int d = 0; d < head.dim; ++d) {
-        row[d] *= factor;
-      }
-    }
-    for (std::size_t d = 0; d < weight.size(); ++d) {
-      weight[d] *= weights[d];
+  normed_ = !frame.spec.postRope.empty();
+  changed_ = normed_ || (frame.rope && frame.rope->attentionScaling != 1);
+  if (changed_) {
+    change(true);
+    change(false);
+  }
+  weighted_ = std::any_of(weight_.begin(), weight_.end(), [](double w) { return w != 1; });
+  if (weighted_) {
+    packed_ = PackedRows(weightedK_.data(), tokens(), dim());
+  }
+}
+
+/// Q (or K) and D R Q (or D R K). Norms after RoPE have weights, which make D, and a factor per row, 1/rms, which is
+/// what turns the rotated, weighted row into the one that enters the dot product.
+void RotatedForm::change(bool queries) {
+  const LayerFrame& frame = *head_.frame;
+  std::vector<double>& rows = queries ? ownQ_ : ownK_;
+  rows = queries ? head_.q : head_.keys->k;
+  std::vector<double> weights(weight_.size(), 1.0);
+  for (const PostRopeStep& step : frame.spec.postRope) {
+    for (std::size_t d = 0; step.kind == PostRopeStep::Kind::RmsNorm && d < weights.size(); ++d) {
+      weights[d] *= static_cast<double>((queries ? step.q : step.k)[d]);
     }
   }
-  weighted = std::any_of(weight.begin(), weight.end(), [](double w) { return w != 1; });
-  qLengths = lengthsOf(q);
-  kLengths = lengthsOf(k);
+  std::vector<double> rotated(weights.size());
+  for (std::int64_t t = 0; t < tokens(); ++t) {
+    double* own = rows.data() + t * dim();
+    for (int d = 0; frame.rope && d < frame.rope->rotaryDims; ++d) {
+      own[d] *= frame.rope->attentionScaling;
+    }
+    if (!normed_) {
+      continue;
+    }
+    std::copy_n(own, dim(), rotated.data());
+    rotate(t, rotated.data());
+    const double length = weightedDistance(weights, rotated.data(), nullptr);
+    const double* inDot = (queries ? head_.dotQ : head_.keys->dotK).data() + t * dim();
+    const double factor = length > 0 ? norm(inDot, dim()) / length : 0;
+    std::transform(own, own + dim(), own, [factor](double x) { return x * factor; });
+  }
+  for (std::size_t d = 0; d < weights.size(); ++d) {
+    weight_[d] *= weights[d];
+  }
+  if (normed_ && !queries) {  // D is known now
+    for (const bool side : {true, false}) {
+      std::vector<double>& target = side ? weightedQ_ : weightedK_;
+      target = side ? ownQ_ : ownK_;
+      for (std::int64_t t = 0; t < tokens(); ++t) {
+        double* row = target.data() + t * dim();
+        rotate(t, row);
+        std::transform(row, row + dim(), weight_.begin(), row, [](double x, double w) { return x * w; });
+      }
+    }
+  }
 }
 
 void RotatedForm::rotate(std::int64_t at, double* row) const {
-  if (!head.frame->rotation) {
+  if (!head_.frame->rotation) {
     return;
   }
-  head.frame->rotation->rotate(at, row);
-  const double scaling = head.frame->rope->attentionScaling;
-  for (int d = 0; scaling != 1 && d < head.frame->rope->rotaryDims; ++d) {
+  head_.frame->rotation->rotate(at, row);
+  const double scaling = rope().attentionScaling;
+  for (int d = 0; scaling != 1 && d < rope().rotaryDims; ++d) {
     row[d] /= scaling;
   }
 }
 
-std::vector<double> RotatedForm::weightedRows(bool queries) const {
-  if (head.frame->spec.postRope.empty()) {
-    return queries ? head.dotQ : head.keys->dotK;
-  }
-  std::vector<double> rotated(queries ? q : k);
-  for (std::int64_t t = 0; t < tokens(); ++t) {
-    double* row = rotated.data() + t * head.dim;
-    rotate(t, row);
-    for (int d = 0; weighted && d < head.dim; ++d) {
-      row[d] *= weight[static_cast<std::size_t>(d)];
-    }
-  }
-  return rotated;
+std::shared_ptr<const PackedRows> columnKeys(const RotatedForm& form) {
+  return packedFactors(form.tokens(), 1 + form.channels(), [&form](std::int64_t i, double* right) {
+    right[0] = norm(form.weightedKey(i), form.dim());
+    lengthsOf(form, form.weightedKey(i), right + 1);
+  });
 }
 
-std::vector<double> RotatedForm::lengthsOf(const std::vector<double>& rows) const {
-  std::vector<double> lengths(static_cast<std::size_t>(tokens() * channels()));
-  if (channels() == 0) {
-    return lengths;
-  }
-  const Rope& rope = *head.frame->rope;
-  const int step = rope.pairing == RopePairing::Half ? 1 : 2;
-  double* target = lengths.data();
-  for (std::int64_t t = 0; t < tokens(); ++t, target += channels()) {
-    const double* x = rows.data() + t * head.dim;
-    const double* y = x + rope.second(0);
-    for (int m = 0; m < channels(); ++m) {
-      target[m] = std::sqrt(x[m * step] * x[m * step] + y[m * step] * y[m * step]);
-    }
-  }
-  return lengths;
-}
-
-BoundFactors columnFactors(const RotatedForm& form, std::int64_t lag) {
-  const int dim = form.head.dim, channels = form.channels();
-  const std::int64_t tokens = form.tokens();
-  FactorRows left(tokens, 1 + channels), right(tokens, 1 + channels);
-  const std::vector<double> keys = form.weightedKeys();
-  const std::vector<double> keyLengths = form.weighted ? form.lengthsOf(keys) : form.kLengths;
-  SineFactors sines(form);
-  for (std::int64_t t = 0; t < tokens; ++t) {
-    right.row(t)[0] = norm(keys.data() + t * dim, dim);
-    std::copy_n(keyLengths.data() + t * channels, channels, right.row(t) + 1);
-    if (t + lag < tokens) {
-      const double* query = form.q.data() + t * dim;
-      left.row(t)[0] = distance(query + lag * dim, query, dim);
-      scaled(form.qLengths.data() + t * channels, sines.of(form.position(t + lag) - form.position(t)), left.row(t) + 1);
-    }
-  }
-  return {1 + channels, left.take(), right.packed()};
+BoundFactors columnFactors(const RotatedForm& form, std::int64_t lag, std::shared_ptr<const PackedRows> keys) {
+  const auto left = [&form, lag, sines = SineFactors(form)](std::int64_t t, double* row) mutable {
+    row[0] = distance(form.q(t + lag), form.q(t), form.dim());
+    lengthsOf(form, form.q(t), row + 1);
+    sines.scale(form, form.position(t + lag) - form.position(t), row + 1);
+  };
+  return {1 + form.channels(), left, std::move(keys)};
 }
 
 BoundFactors diagonalFactors(const RotatedForm& form) {
-  const int dim = form.head.dim;
-  const std::int64_t tokens = form.tokens();
-  const bool drifts = form.channels() > 0 && tokens > 1;
-  const DriftTerms terms{drifts && form.weighted, drifts && !evenlySpaced(form)};
-  const std::int64_t width = 2 + terms.width(form.channels());
-  FactorRows left(tokens, width), right(tokens, width);
-  const SplitKeys keys = splitKeys(form);
-  for (std::int64_t t = 0; t < tokens; ++t) {
-    const double* query = form.q.data() + t * dim;
-    left.row(t)[1] = norm(query, dim);
-    if (t + 1 < tokens) {
-      left.row(t)[0] = distance(query + dim, query, dim);
-      for (const std::vector<double>* part : {&keys.mean, &keys.half}) {
-        if (part->empty()) {
-          continue;
-        }
-        const double* key = part->data() + t * dim;
-        right.row(t)[0] += norm(key + dim, dim);
-        right.row(t)[1] += distance(key + dim, key, dim);
-      }
+  const DriftTerms drift(form);
+  const std::int64_t width = 2 + drift.width(form.channels());
+  const SplitWeight split = splitWeight(form);
+  const auto right = packedFactors(form.tokens(), width, [&](std::int64_t i, double* row) {
+    if (i + 1 < form.tokens()) {
+      row[0] = form.weighted() ? weightedDistance(split.mean, form.k(i + 1), nullptr) +
+                                     weightedDistance(split.half, form.k(i + 1), nullptr)
+                               : norm(form.k(i + 1), form.dim());
+      row[1] = form.weighted() ? weightedDistance(split.mean, form.k(i + 1), form.k(i)) +
+                                     weightedDistance(split.half, form.k(i + 1), form.k(i))
+                               : distance(form.k(i + 1), form.k(i), form.dim());
     }
-    if (width > 2) {
-      addDrift(form, terms, t, query, form.k.data() + t * dim, left.row(t) + 2, right.row(t) + 2);
-    }
-  }
-  return {width, left.take(), right.packed()};
+    drift.right(form, i, row + 2);
+  });
+  const auto left = [&form, drift](std::int64_t t, double* row) {
+    row[0] = distance(form.q(t + 1), form.q(t), form.dim());
+    row[1] = norm(form.q(t), form.dim());
+    drift.left(form, t, row + 2);
+  };
+  return {width, left, right};
 }
 
 BoundFactors periodFactors(const RotatedForm& form, std::int64_t period) {
-  const int dim = form.head.dim, channels = form.channels();
-  const std::int64_t tokens = form.tokens();
-  FactorRows left(tokens, 1 + channels), right(tokens, 1 + channels);
-  const std::vector<double> queries = form.weightedQueries();
-  const std::vector<double> queryLengths = form.weighted ? form.lengthsOf(queries) : form.qLengths;
-  SineFactors sines(form);
-  for (std::int64_t t = 0; t < tokens; ++t) {
-    left.row(t)[0] = norm(queries.data() + t * dim, dim);
-    std::copy_n(queryLengths.data() + t * channels, channels, left.row(t) + 1);
-    if (t >= period) {
-      const double* key = form.k.data() + t * dim;
-      right.row(t)[0] = distance(key - period * dim, key, dim);
-      scaled(form.kLengths.data() + t * channels, sines.of(form.position(t) - form.position(t - period)),
-             right.row(t) + 1);
-    }
-  }
-  return {1 + channels, left.take(), right.packed()};
+  const auto right = packedFactors(form.tokens(), 1 + form.channels(),
+                                   [&, sines = SineFactors(form)](std::int64_t i, double* row) mutable {
+                                     if (i >= period) {
+                                       row[0] = distance(form.k(i - period), form.k(i), form.dim());
+                                       lengthsOf(form, form.k(i), row + 1);
+                                       sines.scale(form, form.position(i) - form.position(i - period), row + 1);
+                                     }
+                                   });
+  const auto left = [&form](std::int64_t t, double* row) {
+    row[0] = norm(form.weightedQuery(t), form.dim());
+    lengthsOf(form, form.weightedQuery(t), row + 1);
+  };
+  return {1 + form.channels(), left, right};
 }
 
 StepVectors stepVectors(const RotatedForm& form, std::int64_t first, std::int64_t count) {
-  const int dim = form.head.dim;
+  const int dim = form.dim();
   const auto size = static_cast<std::size_t>(count * dim);
   StepVectors steps{std::vector<double>(size), std::vector<double>(size)};
   std::vector<double> before(static_cast<std::size_t>(dim));
   for (std::int64_t r = 0; r < count; ++r) {
-    const double* query = form.q.data() + (first + r) * dim;
+    const double* query = form.q(first + r);
+    const double* next = form.q(first + r + 1);
     double* change = steps.change.data() + r * dim;
     double* turn = steps.turn.data() + r * dim;
     for (int d = 0; d < dim; ++d) {
-      change[d] = query[dim + d] - query[d];
+      change[d] = next[d] - query[d];
       before[static_cast<std::size_t>(d)] = turn[d] = query[d];
     }
     form.rotate(first + r + 1, change);

@@ -11,7 +11,8 @@
 // keeps products.
 
 #include <cstdint>
-#include <optional>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "core/analysis/bounds.h"
@@ -21,39 +22,54 @@
 namespace headscope {
 
 /// Q, K and D of one head.
-struct RotatedForm {
+class RotatedForm {
+ public:
   explicit RotatedForm(const HeadVectors& head);
 
-  const HeadVectors& head;
-  std::vector<double> q, k;                ///< [tokens, dim] Q and K
-  std::vector<double> weight;              ///< [dim] D
-  std::vector<double> qLengths, kLengths;  ///< [tokens, channels] |Q_t^m|, |K_i^m|
-  bool weighted = false;                   ///< D is not 1
+  const HeadVectors& head() const noexcept { return head_; }
+  std::int64_t tokens() const noexcept { return head_.tokens(); }
+  int dim() const noexcept { return head_.dim; }
+  int channels() const noexcept { return head_.channels(); }
+  const Rope& rope() const { return *head_.frame->rope; }
+  double frequency(int m) const { return rope().invFreq[static_cast<std::size_t>(m)]; }
+  std::int64_t position(std::int64_t t) const { return head_.frame->positions[static_cast<std::size_t>(t)]; }
 
-  std::int64_t tokens() const noexcept { return head.tokens(); }
-  int channels() const noexcept { return head.channels(); }
-  double frequency(int m) const { return head.frame->rope->invFreq[static_cast<std::size_t>(m)]; }
-  std::int64_t position(std::int64_t t) const { return head.frame->positions[static_cast<std::size_t>(t)]; }
-  /// R_at · row, a pure rotation.
+  const double* q(std::int64_t t) const { return row(changed_ ? ownQ_ : head_.q, t); }        ///< Q_t [dim]
+  const double* k(std::int64_t i) const { return row(changed_ ? ownK_ : head_.keys->k, i); }  ///< K_i [dim]
+  bool weighted() const noexcept { return weighted_; }                                        ///< D is not 1
+  const std::vector<double>& weight() const noexcept { return weight_; }                      ///< [dim] D
+  const double* weightedQuery(std::int64_t t) const {
+    return row(normed_ ? weightedQ_ : head_.dotQ, t);
+  }  ///< D R_t Q_t
+  const double* weightedKey(std::int64_t i) const {
+    return row(normed_ ? weightedK_ : head_.keys->dotK, i);
+  }                                                                                          ///< D R_i K_i
+  const PackedRows& packedKeys() const { return weighted_ ? packed_ : head_.keys->packed; }  ///< of weightedKey
+  /// R_at · row, a pure rotation, in place.
   void rotate(std::int64_t at, double* row) const;
-  /// [tokens, dim] D R_i K_i and D R_t Q_t.
-  std::vector<double> weightedKeys() const { return weightedRows(false); }
-  std::vector<double> weightedQueries() const { return weightedRows(true); }
-  /// [tokens, channels] lengths of the pairs of `rows`, which are [tokens, dim].
-  std::vector<double> lengthsOf(const std::vector<double>& rows) const;
 
  private:
-  std::vector<double> weightedRows(bool queries) const;
+  const double* row(const std::vector<double>& rows, std::int64_t t) const { return rows.data() + t * head_.dim; }
+  void change(bool queries);
+
+  const HeadVectors& head_;
+  bool changed_ = false;  ///< Q, K are not q, k
+  bool normed_ = false;   ///< there are steps after RoPE
+  bool weighted_ = false;
+  std::vector<double> ownQ_, ownK_, weightedQ_, weightedK_, weight_;
+  PackedRows packed_;
 };
 
 /// bound(t, i) = σ left_t · right_i for one theorem.
 struct BoundFactors {
   std::int64_t width = 0;
-  std::vector<double> left;  ///< [tokens, width]
-  PackedRows right;          ///< [tokens] of width
+  std::function<void(std::int64_t t, double* left)> left;  ///< writes left_t [width]
+  std::shared_ptr<const PackedRows> right;                 ///< [tokens] of width
 };
 
-BoundFactors columnFactors(const RotatedForm& form, std::int64_t lag);     ///< Theorem 5.1 with lag 1, 5.4 with lag L
+/// Theorem 5.1 with lag 1, 5.4 with lag L: the right side, the same for all lags, and the whole.
+std::shared_ptr<const PackedRows> columnKeys(const RotatedForm& form);
+BoundFactors columnFactors(const RotatedForm& form, std::int64_t lag, std::shared_ptr<const PackedRows> keys);
 BoundFactors diagonalFactors(const RotatedForm& form);                     ///< Theorem 5.2
 BoundFactors periodFactors(const RotatedForm& form, std::int64_t period);  ///< Theorem 5.3
 

@@ -72,7 +72,7 @@ class BoundTally {
 /// Where rows of logits and bounds are put while they are compared.
 struct Workspace {
   std::int64_t stride = 0;
-  std::vector<double> logits, later, bound, change, turn;
+  std::vector<double> logits, later, bound, change, turn, left;
 
   void prepare(std::int64_t rows, std::int64_t keys) {
     stride = LogitRows::paddedLength(keys);
@@ -90,17 +90,14 @@ class BoundCheck {
         rows_(head),
         season_(season),
         period_(period),
-        column_(columnFactors(form_, 1)),
+        columnKeys_(columnKeys(form_)),
+        column_(columnFactors(form_, 1, columnKeys_)),
         diagonal_(diagonalFactors(form_)) {
     if (period_ > 0) {
       periodic_ = periodFactors(form_, period_);
     }
     if (season_ > 0) {
-      seasonal_ = columnFactors(form_, season_);
-    }
-    if (form_.weighted) {
-      const std::vector<double> keys = form_.weightedKeys();
-      weightedKeys_ = PackedRows(keys.data(), head.tokens(), head.dim);
+      seasonal_ = columnFactors(form_, season_, columnKeys_);
     }
     if (curves) {
       for (BoundCurve& curve : curves_) {
@@ -125,7 +122,7 @@ class BoundCheck {
 
  private:
   std::int64_t tokens() const { return form_.tokens(); }
-  double scale() const { return form_.head.frame->spec.scale; }
+  double scale() const { return form_.head().frame->spec.scale; }
 
   void addBlock(std::int64_t first, std::int64_t count) {
     const std::int64_t withNext = std::min(count + 1, tokens() - first);
@@ -140,8 +137,11 @@ class BoundCheck {
   }
 
   void bounds(const BoundFactors& factors, std::int64_t first, std::int64_t count, std::int64_t keys) {
-    factors.right.products(factors.left.data() + first * factors.width, count, 0, keys, scale(), work_.bound.data(),
-                           work_.stride);
+    work_.left.resize(static_cast<std::size_t>(count * factors.width));
+    for (std::int64_t r = 0; r < count; ++r) {
+      factors.left(first + r, work_.left.data() + r * factors.width);
+    }
+    factors.right->products(work_.left.data(), count, 0, keys, scale(), work_.bound.data(), work_.stride);
   }
 
   RowTightness compare(Statement statement, std::int64_t t, const double* a, const double* b, const double* bound,
@@ -166,7 +166,7 @@ class BoundCheck {
       return;
     }
     bounds(column_, first, steps, keys);
-    const PackedRows& packed = form_.weighted ? weightedKeys_ : form_.head.keys->packed;
+    const PackedRows& packed = form_.packedKeys();
     const StepVectors vectors = stepVectors(form_, first, steps);
     packed.products(vectors.change.data(), steps, 0, keys, scale(), work_.change.data(), work_.stride);
     packed.products(vectors.turn.data(), steps, 0, keys, scale(), work_.turn.data(), work_.stride);
@@ -220,8 +220,8 @@ class BoundCheck {
   RotatedForm form_;
   LogitRows rows_;
   std::int64_t season_, period_;
+  std::shared_ptr<const PackedRows> columnKeys_;
   BoundFactors column_, diagonal_, periodic_, seasonal_;
-  PackedRows weightedKeys_;  ///< D R_i K_i, where that is not what the logits use
   Workspace work_;
   std::array<BoundTally, kStatementCount> tallies_;
   std::array<BoundCurve, kStatementCount> curves_;

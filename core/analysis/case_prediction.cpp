@@ -12,25 +12,27 @@ namespace {
 /// The diagonals' expectation needs no more of a long text than this: its last tokens.
 constexpr std::int64_t kLongest = 1024;
 
-/// Autocorrelation of one pair of dims: mean over t of x_{t+lag} conj(x_t).
-struct Turn {
-  double re = 0, im = 0;
+/// Autocorrelations of all pairs of dims: mean over t of x_{t+lag} conj(x_t).
+struct Turns {
+  std::vector<double> re, im;
 };
 
-Turn autocorrelation(const std::vector<double>& rows, const HeadVectors& head, std::pair<int, int> pair,
-                     std::int64_t lag) {
-  Turn sum;
+Turns autocorrelations(const std::vector<double>& rows, const HeadVectors& head, std::int64_t lag) {
+  const auto pairs = dimPairs(head);
+  Turns sums{std::vector<double>(pairs.size(), 0.0), std::vector<double>(pairs.size(), 0.0)};
   const std::int64_t first = std::max<std::int64_t>(0, head.tokens() - kLongest);
+  const auto count = static_cast<double>(head.tokens() - first - lag);
   for (std::int64_t t = first; t + lag < head.tokens(); ++t) {
     const double* row = rows.data() + t * head.dim;
     const double* later = row + lag * head.dim;
-    const double x = row[pair.first], y = pair.second >= 0 ? row[pair.second] : 0;
-    const double laterX = later[pair.first], laterY = pair.second >= 0 ? later[pair.second] : 0;
-    sum.re += laterX * x + laterY * y;
-    sum.im += laterY * x - laterX * y;
+    for (std::size_t j = 0; j < pairs.size(); ++j) {
+      const auto [a, b] = pairs[j];
+      const double x = row[a], y = b >= 0 ? row[b] : 0, laterX = later[a], laterY = b >= 0 ? later[b] : 0;
+      sums.re[j] += (laterX * x + laterY * y) / count;
+      sums.im[j] += (laterY * x - laterX * y) / count;
+    }
   }
-  const auto count = static_cast<double>(head.tokens() - first - lag);
-  return {sum.re / count, sum.im / count};
+  return sums;
 }
 
 double at(const std::vector<double>& values, std::int64_t index) {
@@ -58,14 +60,22 @@ double predictedEcho(const std::vector<double>& logitByDistance, std::int64_t pe
 
 }  // namespace
 
-double diagonalCorrelation(const HeadVectors& head, std::int64_t lag) {
-  double moved = 0, still = 0;
-  for (const auto& pair : dimPairs(head)) {
-    still += autocorrelation(head.q, head, pair, 0).re * autocorrelation(head.keys->k, head, pair, 0).re;
-    const Turn q = autocorrelation(head.q, head, pair, lag), k = autocorrelation(head.keys->k, head, pair, lag);
-    moved += q.re * k.re + q.im * k.im;
+std::vector<double> diagonalCorrelations(const HeadVectors& head, const std::vector<std::int64_t>& lags) {
+  const Turns q = autocorrelations(head.q, head, 0), k = autocorrelations(head.keys->k, head, 0);
+  double still = 0;
+  for (std::size_t j = 0; j < q.re.size(); ++j) {
+    still += q.re[j] * k.re[j];
   }
-  return still > 0 ? moved / still : 0;
+  std::vector<double> correlations;
+  for (const std::int64_t lag : lags) {
+    const Turns movedQ = autocorrelations(head.q, head, lag), movedK = autocorrelations(head.keys->k, head, lag);
+    double moved = 0;
+    for (std::size_t j = 0; j < q.re.size(); ++j) {
+      moved += movedQ.re[j] * movedK.re[j] + movedQ.im[j] * movedK.im[j];
+    }
+    correlations.push_back(still > 0 ? std::clamp(moved / still, 0.0, 1.0) : 0);
+  }
+  return correlations;
 }
 
 std::int64_t prominentLag(const std::vector<double>& correlationByLag) {
@@ -104,12 +114,12 @@ std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tok
 CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens) {
   const CaseLags lags = caseLags(head.tokens());
   const std::vector<double>& columns = lens.queryCorrelationByLag;
-  const auto diagonal = [&head](std::int64_t lag) { return std::clamp(diagonalCorrelation(head, lag), 0.0, 1.0); };
+  const std::vector<double> diagonals = diagonalCorrelations(head, {1, lags.first, lags.second});
   CaseEvidence evidence;
   evidence.columnStep = at(columns, 1);
   evidence.columnLong = std::min(at(columns, lags.first), at(columns, lags.second));
-  evidence.diagonalStep = diagonal(1);
-  evidence.diagonalLong = std::min(diagonal(lags.first), diagonal(lags.second));
+  evidence.diagonalStep = diagonals[0];
+  evidence.diagonalLong = std::min(diagonals[1], diagonals[2]);
   evidence.season = prominentLag(columns);
   if (evidence.season > 0) {
     evidence.seasonRows = at(columns, evidence.season);

@@ -10,10 +10,10 @@
 
 namespace headscope {
 
-/// How alike logits are expected to be when rows and keys both move by `lag`:
+/// How alike logits are expected to be when rows and keys both move by a lag, 0 … 1, for each lag:
 /// Σ_m Re(Aq_m(l) conj(Ak_m(l))) / Σ_m Aq_m(0) Ak_m(0), A the complex
 /// autocorrelation of a channel before RoPE.
-double diagonalCorrelation(const HeadVectors& head, std::int64_t lag);
+std::vector<double> diagonalCorrelations(const HeadVectors& head, const std::vector<std::int64_t>& lags);
 
 /// The lag at which rows come back: the local maximum that rises most above what lies before it, 2 ≤ L ≤ lags / 3; 0 if
 /// none.

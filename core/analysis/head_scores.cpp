@@ -184,7 +184,7 @@ void similarityScores(const HeadVectors& head, HeadScores& scores) {
   scores[Score::QSimilarityConsecutiveRope] = meanConsecutiveCosine(queriesInDot(head));
   scores[Score::QSimilarityKv] = kvSimilarity(head);
   scores[Score::QSimilarityPrune] = pruneSimilarity(queriesBeforeRope(head));
-  scores[Score::KSimilarityConsecutive] = meanConsecutiveCosine(keysBeforeRope(head));
+  scores[Score::KSimilarityConsecutive] = head.keys->statistics.consecutiveCosine;
 }
 
 }  // namespace headscope

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <utility>
 
+#include "core/analysis/channel_lengths.h"
+#include "core/analysis/q_similarity.h"
+
 namespace headscope {
 namespace {
 
@@ -63,6 +66,20 @@ std::vector<double> changedRows(const FloatRows& source, const LayerFrame& frame
   return rows;
 }
 
+/// `k` before RoPE, under the interventions.
+std::shared_ptr<const KeyVectors> finishedKeys(std::vector<double> k, const LayerFrame& frame, int dim) {
+  auto keys = std::make_shared<KeyVectors>();
+  keys->k = std::move(k);
+  keys->dotK = keys->k;
+  toDotProduct(frame, false, dim, keys->dotK);
+  keys->packed = PackedRows(keys->dotK.data(), frame.tokens, dim);
+  keys->statistics.consecutiveCosine = meanConsecutiveCosine({keys->k.data(), frame.tokens, dim});
+  if (frame.rope) {
+    keys->statistics.channelLengths = meanChannelLengths(*frame.rope, keys->k, frame.tokens, dim);
+  }
+  return keys;
+}
+
 }  // namespace
 
 LayerFrame makeLayerFrame(const Capture& capture, int layer, const Interventions& interventions,
@@ -95,12 +112,7 @@ LayerFrame makeLayerFrame(const Capture& capture, int layer, const Interventions
 
 std::shared_ptr<const KeyVectors> makeKeyVectors(const Capture& capture, const LayerFrame& frame, int kvHead) {
   const CaptureLayer& layer = capture.layer(frame.layer);
-  auto keys = std::make_shared<KeyVectors>();
-  keys->k = changedRows(layer.k.at(static_cast<std::size_t>(kvHead)), frame, false);
-  keys->dotK = keys->k;
-  toDotProduct(frame, false, layer.dim, keys->dotK);
-  keys->packed = PackedRows(keys->dotK.data(), frame.tokens, layer.dim);
-  return keys;
+  return finishedKeys(changedRows(layer.k.at(static_cast<std::size_t>(kvHead)), frame, false), frame, layer.dim);
 }
 
 HeadVectors makeHeadVectors(const Capture& capture, std::shared_ptr<const LayerFrame> frame, int head,
@@ -142,11 +154,7 @@ HeadVectors makeHeadVectors(std::vector<double> q, std::vector<double> k, int di
     frame->rotation = std::make_shared<const RotationTable>(*rope, frame->positions);
     frame->rope = std::move(rope);
   }
-  auto keys = std::make_shared<KeyVectors>();
-  keys->dotK = k;
-  keys->k = std::move(k);
-  toDotProduct(*frame, false, dim, keys->dotK);
-  keys->packed = PackedRows(keys->dotK.data(), frame->tokens, dim);
+  auto keys = finishedKeys(std::move(k), *frame, dim);
   HeadVectors vectors;
   vectors.dim = dim;
   vectors.dotQ = q;

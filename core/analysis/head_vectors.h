@@ -34,10 +34,17 @@ struct LayerFrame {
 LayerFrame makeLayerFrame(const Capture& capture, int layer, const Interventions& interventions = {},
                           std::shared_ptr<const RotationTable>* shared = nullptr);
 
+/// Figures of the keys alone, so that the query heads that share them don't each compute them.
+struct KeyStatistics {
+  double consecutiveCosine = 0;        ///< mean over t of cos(k_t, k_{t+1}) before RoPE; NaN with one token
+  std::vector<double> channelLengths;  ///< [channels] mean over t of |k_t^m|, before RoPE
+};
+
 struct KeyVectors {
   std::vector<double> k;     ///< [tokens, dim] before RoPE, under the interventions
   std::vector<double> dotK;  ///< [tokens, dim] after RoPE and any step after it
   PackedRows packed;         ///< dotK once more, as the product kernel reads it
+  KeyStatistics statistics;  ///< what every query head of the group needs
 };
 std::shared_ptr<const KeyVectors> makeKeyVectors(const Capture& capture, const LayerFrame& frame, int kvHead);
 

@@ -65,14 +65,15 @@ std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head) {
 }
 
 KeySpectra keySpectra(const HeadVectors& head) {
-  KeySpectra spectra;
+  KeySpectra keys;
   Fourier fourier(2 * head.tokens());
   for (const auto& pair : dimPairs(head)) {
-    spectra.push_back(fourier.zeros());
-    loadPair(head.keys->dotK, head.tokens(), head.dim, pair, spectra.back());
-    fourier.forward(spectra.back());
+    keys.spectra.push_back(fourier.zeros());
+    keys.meanSquares.push_back(meanSquare(head.keys->dotK, head.tokens(), head.dim, pair));
+    loadPair(head.keys->dotK, head.tokens(), head.dim, pair, keys.spectra.back());
+    fourier.forward(keys.spectra.back());
   }
-  return spectra;
+  return keys;
 }
 
 LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobControl& control) {
@@ -85,11 +86,13 @@ LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobCo
     control.checkpoint();
     loadPair(head.dotQ, tokens, head.dim, pairs[j], q);
     fourier.forward(q);
-    if (keys == nullptr) {
-      loadPair(head.keys->dotK, tokens, head.dim, pairs[j], own);
-      fourier.forward(own);
+    if (keys != nullptr) {
+      products.add(q, keys->spectra[j], keys->meanSquares[j]);
+      continue;
     }
-    products.add(q, keys != nullptr ? (*keys)[j] : own, meanSquare(head.keys->dotK, tokens, head.dim, pairs[j]));
+    loadPair(head.keys->dotK, tokens, head.dim, pairs[j], own);
+    fourier.forward(own);
+    products.add(q, own, meanSquare(head.keys->dotK, tokens, head.dim, pairs[j]));
   }
   Spectrum power{std::move(products.power), std::vector<double>(q.re.size(), 0.0)};
   fourier.backward(products.cross);

@@ -17,8 +17,11 @@ namespace headscope {
 /// Two real signals make one complex signal, and the real part of its correlation is the sum of theirs.
 std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head);
 
-/// Transforms of a KV head's keys, shared by its query heads: 16 · dim · tokens … 32 · dim · tokens bytes.
-using KeySpectra = std::vector<Spectrum>;
+/// Transforms of a KV head's keys, shared by its query heads: 16 to 32 bytes · dim · tokens.
+struct KeySpectra {
+  std::vector<Spectrum> spectra;    ///< [pairs of dims]
+  std::vector<double> meanSquares;  ///< [pairs of dims] mean over i of |κ_i|², κ in the dot product
+};
 KeySpectra keySpectra(const HeadVectors& head);
 
 struct LagCurves {

@@ -20,6 +20,16 @@ double dotProduct(const double* a, const double* b, int dim) {
   return rowKernels().dot(a, b, dim);
 }
 
+/// Norms of the rows, as the published code takes them.
+std::vector<double> rowNorms(const RowsView& rows) {
+  std::vector<double> norms(static_cast<std::size_t>(rows.rows));
+  for (std::int64_t t = 0; t < rows.rows; ++t) {
+    norms[static_cast<std::size_t>(t)] =
+        std::max(std::sqrt(dotProduct(rows.row(t), rows.row(t), rows.dim)), kSmallestNorm);
+  }
+  return norms;
+}
+
 /// Rows over their norms.
 std::vector<double> unitRows(const RowsView& rows) {
   std::vector<double> units(rows.data, rows.data + rows.rows * rows.dim);
@@ -55,9 +65,12 @@ class UnitSum {
  public:
   explicit UnitSum(int dim) : total_(static_cast<std::size_t>(dim), 0.0) {}
 
-  void add(const double* unit) {
-    rowKernels().add(unit, static_cast<std::int64_t>(total_.size()), total_.data());
-    squares_ += dotProduct(unit, unit, static_cast<int>(total_.size()));
+  void add(const double* row) {
+    const auto dim = static_cast<std::int64_t>(total_.size());
+    const double square = rowKernels().dot(row, row, dim);
+    const double norm = std::max(std::sqrt(square), kSmallestNorm);
+    rowKernels().addScaled(row, 1 / norm, dim, total_.data());
+    squares_ += square / (norm * norm);
   }
 
   /// Mean cosine over all pairs of the `rows` rows added since `before`.
@@ -184,10 +197,8 @@ std::vector<double> consecutiveCosine(const RowsView& rows, std::int64_t lag) {
   if (lag < 1 || rows.rows <= lag) {
     return cosines;
   }
-  std::vector<double> norms;
-  for (std::int64_t t = 0; t < rows.rows; ++t) {
-    norms.push_back(std::max(std::sqrt(dotProduct(rows.row(t), rows.row(t), rows.dim)), kSmallestNorm));
-  }
+  const std::vector<double> norms = rowNorms(rows);
+  cosines.reserve(norms.size());
   for (std::int64_t t = 0; t + lag < rows.rows; ++t) {
     cosines.push_back(dotProduct(rows.row(t), rows.row(t + lag), rows.dim) / norms[static_cast<std::size_t>(t)] /
                       norms[static_cast<std::size_t>(t + lag)]);
@@ -266,7 +277,6 @@ double kvSimilarity(const HeadVectors& head, Measure measure, std::int64_t windo
 }
 
 std::vector<SegmentSimilarity> pruneSegments(const RowsView& queries, const SegmentRule& rule) {
-  const std::vector<double> units = unitRows(queries);
   // Sums of unit vectors up to each place where a segment starts or ends: overlapping segments share their rows.
   std::vector<std::int64_t> places;
   for (std::int64_t start = 0; start < queries.rows; start += rule.stride) {
@@ -280,7 +290,7 @@ std::vector<SegmentSimilarity> pruneSegments(const RowsView& queries, const Segm
   std::int64_t row = 0;
   for (const std::int64_t place : places) {
     for (; row < place; ++row) {
-      sum.add(units.data() + row * queries.dim);
+      sum.add(queries.row(row));
     }
     sums.emplace(place, sum);
   }

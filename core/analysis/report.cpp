@@ -11,8 +11,10 @@
 namespace headscope {
 namespace {
 
-HeadReport reportHead(const HeadVectors& head, const EarlierTokens& earlier, const AnalysisOptions& options,
-                      const JobControl& control) {
+constexpr std::int64_t kSpectraBytes = std::int64_t{256} << 20;  ///< the most that is kept of a KV head's transforms
+
+HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const EarlierTokens& earlier,
+                      const AnalysisOptions& options, const JobControl& control) {
   HeadReport report;
   report.layer = head.frame->layer;
   report.head = head.head;
@@ -22,7 +24,7 @@ HeadReport reportHead(const HeadVectors& head, const EarlierTokens& earlier, con
   if (options.measures) {
     report.measures = allMeasures(queriesBeforeRope(head));
   }
-  const RopeLens lens = ropeLens(head, control);
+  const RopeLens lens = ropeLens(head, control, keys);
   report.dominantChannel = lens.spectrum.dominant;
   report.dominance = lens.spectrum.dominance;
   report.period.predicted = lens.spectrum.predictedPeriod;
@@ -130,10 +132,16 @@ class CaptureAnalysis {
     const CaptureLayer& data = capture_.layer(state.report.layer);
     const auto keys = makeKeyVectors(capture_, *frame, kvHead);
     const int group = data.heads / data.kvHeads;
+    const bool share = group > 1 && 32 * frame->tokens * data.dim <= kSpectraBytes;
+    std::optional<KeySpectra> spectra;
     for (int head = kvHead * group; head < (kvHead + 1) * group; ++head) {
       control.checkpoint();
+      const HeadVectors vectors = makeHeadVectors(capture_, frame, head, keys);
+      if (share && !spectra) {
+        spectra = keySpectra(vectors);
+      }
       state.report.heads[static_cast<std::size_t>(head)] =
-          reportHead(makeHeadVectors(capture_, frame, head, keys), earlier_, options_, control);
+          reportHead(vectors, spectra ? &*spectra : nullptr, earlier_, options_, control);
       const std::lock_guard lock(results_);
       control_.checkpoint("analysis", ++done_, heads_);
     }
@@ -208,6 +216,13 @@ CaseAgreement agreement(const std::vector<LayerReport>& layers) {
 }
 
 }  // namespace
+
+AnalysisOptions estimateOptions() {
+  AnalysisOptions options;
+  options.sample.rows = 128;
+  options.caseOptions.anchors = 12;
+  return options;
+}
 
 Report analyzeCapture(const Capture& capture, const AnalysisOptions& options, const JobControl& control) {
   const auto start = std::chrono::steady_clock::now();

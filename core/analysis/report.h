@@ -64,6 +64,9 @@ struct AnalysisOptions {
   std::function<void(const LayerReport&)> onLayer;
 };
 
+/// What the window shows first: rows sampled evenly, fewer places for the cases. Similarities and the lens stay exact.
+AnalysisOptions estimateOptions();
+
 /// How well prediction (q, k, RoPE) and measurement (attention) agree over all heads: Spearman's rank correlation.
 struct CaseAgreement {
   std::array<std::optional<double>, kCaseCount> rankCorrelation;  ///< none where one side is constant

@@ -7,35 +7,14 @@
 #include <numbers>
 #include <utility>
 
+#include "core/analysis/channel_lengths.h"
 #include "core/analysis/fourier.h"
+#include "core/analysis/row_kernels.h"
 
 namespace headscope {
 namespace {
 
 using Complex = std::complex<double>;
-
-/// lengths[m] += length of channel m's pair of dims.
-void addChannelLengths(const Rope& rope, const double* row, double* lengths) {
-  const int channels = rope.channels();
-  const int step = rope.pairing == RopePairing::Half ? 1 : 2;
-  const double* other = row + rope.second(0);
-  for (int m = 0; m < channels; ++m) {
-    lengths[m] += std::sqrt(row[m * step] * row[m * step] + other[m * step] * other[m * step]);
-  }
-}
-
-/// Mean over the rows of the length of each channel's pair.
-std::vector<double> meanLengths(const Rope& rope, const std::vector<double>& rows, std::int64_t count, int dim) {
-  std::vector<double> lengths(static_cast<std::size_t>(rope.channels()), 0.0);
-  for (std::int64_t t = 0; t < count; ++t) {
-    const double* row = rows.data() + t * dim;
-    addChannelLengths(rope, row, lengths.data());
-  }
-  for (double& length : lengths) {
-    length /= static_cast<double>(count);
-  }
-  return lengths;
-}
 
 void findDominant(RopeSpectrum& spectrum) {
   const auto stronger = [](const RopeChannel& a, const RopeChannel& b) { return a.strength < b.strength; };
@@ -86,9 +65,7 @@ std::vector<double> meanUnrotated(const HeadVectors& head, const std::vector<dou
 std::vector<double> meanBeforeRope(const HeadVectors& head, const std::vector<double>& rows) {
   std::vector<double> mean(static_cast<std::size_t>(head.dim), 0.0);
   for (std::int64_t t = 0; t < head.tokens(); ++t) {
-    for (int d = 0; d < head.dim; ++d) {
-      mean[static_cast<std::size_t>(d)] += rows[static_cast<std::size_t>(t * head.dim + d)];
-    }
+    rowKernels().add(rows.data() + t * head.dim, head.dim, mean.data());
   }
   for (int d = 0; d < head.dim; ++d) {
     const bool rotated = head.frame->rope && d < head.frame->rope->rotaryDims;
@@ -161,8 +138,8 @@ RopeSpectrum ropeSpectrum(const HeadVectors& head) {
     return spectrum;
   }
   const Rope& rope = *head.frame->rope;
-  const std::vector<double> q = meanLengths(rope, head.q, head.tokens(), head.dim);
-  const std::vector<double> k = meanLengths(rope, head.keys->k, head.tokens(), head.dim);
+  const std::vector<double> q = meanChannelLengths(rope, head.q, head.tokens(), head.dim);
+  const std::vector<double>& k = head.keys->statistics.channelLengths;
   double total = 0;
   for (int m = 0; m < rope.channels(); ++m) {
     const auto index = static_cast<std::size_t>(m);

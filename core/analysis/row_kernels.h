@@ -41,8 +41,9 @@ struct RowKernels {
   double (*squaredDistance)(const double* a, const double* b, std::int64_t n);
   /// Σ p_i · max(u_i, v_i)
   double (*maskedSum)(const double* p, const double* u, const double* v, std::int64_t n);
-  double (*overlap)(const double* a, const double* b, std::int64_t n);  ///< Σ min(a_i, b_i)
-  void (*add)(const double* a, std::int64_t n, double* sum);            ///< sum_i += a_i
+  double (*overlap)(const double* a, const double* b, std::int64_t n);             ///< Σ min(a_i, b_i)
+  void (*add)(const double* a, std::int64_t n, double* sum);                       ///< sum_i += a_i
+  void (*addScaled)(const double* a, double factor, std::int64_t n, double* sum);  ///< sum_i += factor · a_i
   /// One radix-4 step of Stockham's Fourier transform over split real and imaginary parts: groups · 4 sequences of
   /// `stride` interleaved elements; stride is 1 (groups a multiple of 4) or a multiple of 4. rootsRe/Im[j] = e^{−2πi j
   /// / n}.

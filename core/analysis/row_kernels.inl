@@ -252,6 +252,17 @@ void add(const double* a, std::int64_t n, double* total) {
   }
 }
 
+void addScaled(const double* a, double factor, std::int64_t n, double* total) {
+  const Wide scale = broadcast(factor);
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store(total + i, multiplyAdd(load(a + i), scale, load(total + i)));
+  }
+  for (; i < n; ++i) {
+    total[i] += factor * a[i];
+  }
+}
+
 // Fourier steps work on four numbers at once on every processor: the shortest stride is four.
 typedef double Four __attribute__((vector_size(32)));
 typedef std::int64_t WideIndex __attribute__((vector_size(32)));
@@ -363,5 +374,5 @@ RowTightness tightness(const double* a, const double* b, const double* bound, st
           lanesMaximum(ratioMax), lanesMaximum(excess)};
 }
 
-constexpr RowKernels kKernels{kName,           product,   exponentials, maximum, absoluteMaximum, sum,        dot,
-                              squaredDistance, maskedSum, overlap,      add,     fourierStep,     tightness};
+constexpr RowKernels kKernels{kName,           product,   exponentials, maximum, absoluteMaximum, sum,         dot,
+                              squaredDistance, maskedSum, overlap,      add,     addScaled,       fourierStep, tightness};

@@ -145,6 +145,11 @@ void TestAnalysis::kernelsAgree() {
     for (std::size_t i = 0; i < size; ++i) {
       QCOMPARE(added[i], b[i] + a[i]);
     }
+    std::vector<double> scaled = b;
+    kernels.addScaled(a.data(), 2.5, n, scaled.data());
+    for (std::size_t i = 0; i < size; ++i) {
+      QVERIFY(near(scaled[i], b[i] + 2.5 * a[i]));
+    }
     const RowTightness got = kernels.tightness(a.data(), b.data(), c.data(), n);
     QCOMPARE(got.pairs, tight.pairs);
     QCOMPARE(got.measuredMax, tight.measuredMax);
