@@ -13,7 +13,7 @@ namespace {
 constexpr double kTolerance = 1e-2;
 constexpr double kExhaustiveWork = 2e8;        ///< multiply-adds up to which every row is checked
 constexpr std::int64_t kShortRows = 160;       ///< beyond that, rows up to here are cheap for every head
-constexpr std::int64_t kLongKeys = 4'000'000;  ///< keys of long rows, one head a layer
+constexpr std::int64_t kLongKeys = 1'000'000;  ///< keys of long rows, one head a layer
 
 struct Sampler {
   const Capture& capture;

@@ -522,13 +522,15 @@ void TileService::State::computeExact(const Piece& piece) {
   }
   std::vector<std::shared_ptr<const Tile>> tiles(piece.keys.size());
   pace.measure(piece.work, [&] {
+    const auto compute = [&](std::size_t i) {
+      const TileKey& key = piece.keys[i];
+      tiles[i] = store.get(key, [&] { return computeTile(*head.view, key, control); });
+    };
     if (tiles.size() == 1) {
-      tiles[0] = computeTile(*head.view, first, control);
+      compute(0);  // its rows run in parallel
     } else {
-      parallelFor(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t index) {
-        const auto i = static_cast<std::size_t>(index);
-        tiles[i] = computeTile(*head.view, piece.keys[i], control);
-      });
+      parallelFor(static_cast<std::int64_t>(tiles.size()),
+                  [&](std::int64_t index) { compute(static_cast<std::size_t>(index)); });
     }
   });
   for (const std::shared_ptr<const Tile>& tile : tiles) {
@@ -537,7 +539,9 @@ void TileService::State::computeExact(const Piece& piece) {
 }
 
 void TileService::State::deliver(const std::shared_ptr<const Tile>& tile) {
-  store.insert(tile);
+  if (!store.hasExact(tile->key)) {
+    store.insert(tile);
+  }
   std::vector<std::pair<int, ViewStatus>> viewers;
   {
     const std::lock_guard lock(mutex);
@@ -685,6 +689,20 @@ TilePart TileService::best(const TileKey& key) const {
     }
   }
   return {};
+}
+
+std::shared_ptr<const Tile> TileService::exactTile(const HeadSource& source, const TileKey& key,
+                                                   const JobControl& control) {
+  if (auto tile = state_->exactTile(key)) {
+    return tile;
+  }
+  return state_->store.get(key, [&] {
+    std::shared_ptr<const HeadView> head = state_->shelf.find(key.view);
+    if (!head) {
+      head = makeHeadView(*source.capture, source.layer, source.head, source.interventions, control);
+    }
+    return computeTile(*head, key, control);
+  });
 }
 
 std::shared_ptr<const HeadView> TileService::headView(std::uint64_t view) const {

@@ -115,6 +115,9 @@ class TileService {
   std::shared_ptr<const Tile> find(const TileKey& key) const;
   /// The tile or the finest cached ancestor.
   TilePart best(const TileKey& key) const;
+  /// The exact tile, computed in the calling thread if it isn't cached: for exports. If the service computes the same
+  /// tile at that moment, one of the two waits for the other.
+  std::shared_ptr<const Tile> exactTile(const HeadSource& source, const TileKey& key, const JobControl& control = {});
   /// q and k after RoPE of a map in use, for values under the cursor; null until it was needed for a tile.
   std::shared_ptr<const HeadView> headView(std::uint64_t view) const;
 

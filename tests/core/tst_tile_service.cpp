@@ -93,6 +93,7 @@ class TstTileService : public QObject {
   void aCacheTooSmallStillFinishes();
   void interventionsGetTheirOwnMaps();
   void impossibleViewsAreReported();
+  void exportsGetExactTilesAtOnce();
   void prefetchFillsTheRing();
   void thumbnailsAreSampledThenExact();
   void thumbnailsFollowAGrowingCapture();
@@ -307,6 +308,26 @@ void TstTileService::impossibleViewsAreReported() {
   service.setView(0, wholeMap(small_, 0, 2));  // and it goes on working
   service.waitIdle();
   QVERIFY(!deliveries.tiles().empty());
+}
+
+void TstTileService::exportsGetExactTilesAtOnce() {
+  Deliveries deliveries;
+  TileService service({}, deliveries.callbacks());
+  const HeadSource source{small_, 0, 1};
+  service.setView(0, wholeMap(small_, 1, 0));  // the service works on the same tiles meanwhile
+  const auto view = makeHeadView(*small_, 0, 1);
+  for (std::int64_t y = 0; y < 6; ++y) {
+    const TileKey key{viewId(source), 0, y / 2, y};
+    const auto tile = service.exactTile(source, key);
+    QVERIFY(tile->exact && tile->key == key);
+    QVERIFY(sameValues(tile->mass, computeTile(*view, key)->mass, 1e-6f));
+    QVERIFY(service.exactTile(source, key) == tile || service.find(key)->exact);
+  }
+  std::stop_source stop;
+  stop.request_stop();
+  JobControl control;
+  control.stop = stop.get_token();
+  QVERIFY_EXCEPTION_THROWN(service.exactTile(source, {viewId(source), 1, 0, 0}, control), Cancelled);
 }
 
 void TstTileService::prefetchFillsTheRing() {
