@@ -33,9 +33,10 @@ struct Rule {
   const char* quantity;
   double tolerance;
   const char* definition;
-  double floor;      ///< the scale is at least this
-  bool byMagnitude;  ///< the scale is the largest magnitude of the reference tensor
-  bool elementwise;  ///< relative to each element
+  double floor;        ///< the scale is at least this
+  bool byMagnitude;    ///< the scale is the largest magnitude of the reference tensor
+  bool elementwise;    ///< relative to each element
+  bool added = false;  ///< relative to floor + each element
 };
 
 constexpr Rule kBefore{"q, k before RoPE", 1e-5, "max(1, largest magnitude)", 1, true, false};
@@ -43,10 +44,12 @@ constexpr Rule kAfter{"q, k after RoPE", 1e-5, "max(1, largest magnitude)", 1, t
 constexpr Rule kValues{"v", 1e-5, "max(1, largest magnitude)", 1, true, false};
 constexpr Rule kEmbedding{"embedding", 1e-5, "max(1, largest magnitude)", 1, true, false};
 constexpr Rule kProbabilities{"probabilities", 1e-5, "1", 1, false, false};
+// stories260K: logits reach 180 there, where neighbouring float32 differ by 1.5e-5.
+constexpr Rule kLooseProbabilities{"probabilities", 1e-5, "1 + each probability", 1, false, false, true};
 constexpr Rule kHidden{"hidden states", 2e-5, "largest magnitude", 1e-30, true, false};
 constexpr Rule kLogits{"logits", 1e-4, "largest magnitude", 1e-30, true, false};
 constexpr Rule kFrequencies{"RoPE frequencies", 1e-6, "each frequency", 1e-30, false, true};
-constexpr Rule kRowSums{"rows sum to 1", 1e-5, "1", 1, false, false};
+constexpr Rule kRowSums{"rows sum to 1", 1e-5, "max(1, log-sum-exp), which is float32", 1, false, false};
 
 class Comparison {
  public:
@@ -57,6 +60,7 @@ class Comparison {
     const auto metadata = file_->metadata().find("headscope_golden");
     if (metadata != file_->metadata().end()) {
       const Json json = parseJson(metadata->second, path.string());
+      strict_ = true;
       report_.reference = "transformers " + JsonReader(json, path.string()).stringOr("transformers", "");
     }
   }
@@ -111,7 +115,8 @@ class Comparison {
     const Floats kAfterRope = afterRope(capture, layer, k, false);
     compare(kAfter, concat("q_post.", layer), qAfter);
     compare(kAfter, concat("k_post.", layer), kAfterRope);
-    compare(kProbabilities, concat("probs.", layer), probabilities(capture, layer, qAfter, kAfterRope));
+    compare(strict_ ? kProbabilities : kLooseProbabilities, concat("probs.", layer),
+            probabilities(capture, layer, qAfter, kAfterRope));
   }
 
   void compareFrequencies(const Capture& capture, int layer) {
@@ -209,7 +214,7 @@ class Comparison {
     const double expected = std::exp(data.lse[static_cast<std::size_t>(index)] - divisor);  // 1 without a sink
     double sum = 0;
     std::for_each(row, row + tokens_, [&](float p) { sum += p; });
-    note(kRowSums, concat("probs.", layer), std::abs(sum - expected));
+    note(kRowSums, concat("probs.", layer), std::abs(sum - expected) / std::max(1.0, std::abs(divisor)));
   }
 
   void compare(const Rule& rule, const std::string& name, std::span<const float> values) {
@@ -229,7 +234,10 @@ class Comparison {
     }
     double worst = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const double own = rule.elementwise ? std::max<double>(rule.floor, std::abs(expected[i])) : scale;
+      const double magnitude = std::abs(expected[i]);
+      const double own = rule.elementwise ? std::max(rule.floor, magnitude)
+                         : rule.added     ? rule.floor + magnitude
+                                          : scale;
       const double error = std::abs(static_cast<double>(values[i]) - expected[i]) / own;
       worst = error <= worst ? worst : std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
     }
@@ -246,6 +254,7 @@ class Comparison {
   Model& model_;
   std::shared_ptr<const SafetensorsFile> file_;
   double slack_;
+  bool strict_ = false;  ///< a file of the families' set
   std::int64_t tokens_ = 0;
   std::map<std::string, GoldenCheck> checks_;
   GoldenReport report_;

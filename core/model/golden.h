@@ -30,7 +30,8 @@ struct GoldenReport {
   const GoldenCheck* find(const std::string& quantity) const noexcept;
 };
 
-/// Runs the file's ids and compares everything in it. Tolerances are those of that README, × `slack`.
+/// Runs the file's ids and compares everything in it. Tolerances are those of that README (of stories260K's README for
+/// a file without its metadata), × `slack`: for arithmetic in less than float32.
 GoldenReport checkGolden(Model& model, const std::filesystem::path& golden, double slack = 1.0,
                          const JobControl& control = {});
 

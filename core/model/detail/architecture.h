@@ -53,8 +53,8 @@ enum class MlpForm {
 };
 
 enum class ExpertLayout {
-  Separate,    ///< one tensor an expert: PREFIX.{e}.gate_proj …
-  Fused,       ///< [X, 2F, E] gate rows, then up rows; [X, E, F]
+  Separate,     ///< one tensor an expert: PREFIX.{e}.gate_proj …
+  Fused,        ///< [X, 2F, E] gate rows, then up rows; [X, E, F]
   Interleaved,  ///< gpt-oss: [X, E, 2F] in × out, gate in the even columns; [X, F, E]; with biases
   Stacked,      ///< GGUF: gate [X, F, E], up [X, F, E], down [X, E, F], under the names of gate, up and down
 };

@@ -16,6 +16,7 @@
 #include <ATen/ops/nonzero.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/rms_norm.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
@@ -27,6 +28,9 @@
 #include <ATen/ops/topk.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/InferenceMode.h>
+
+#include "core/model/detail/row_kernels.h"
 
 namespace headscope {
 namespace {
@@ -40,10 +44,11 @@ at::Tensor xielu(const Weights& weights, const plan::Mlp& mlp, const at::Tensor&
   return at::where(x > 0, positive, negative);
 }
 
-at::Tensor activate(const Weights& weights, const plan::Mlp& mlp, const at::Tensor& x) {
+// May overwrite x.
+at::Tensor activate(const Weights& weights, const plan::Mlp& mlp, at::Tensor x) {
   switch (mlp.activation) {
     case plan::Activation::Silu:
-      return at::silu(x);
+      return c10::InferenceMode::is_enabled() ? at::silu_(x) : at::silu(x);
     case plan::Activation::Gelu:
       return at::gelu(x);
     case plan::Activation::GeluTanh:
@@ -134,8 +139,17 @@ at::Tensor mlpBranch(const Weights& weights, const plan::Layer& layer, const at:
   return applyNorm(weights, layer.mlpOut, y);
 }
 
+// In place where no autograd looks on.
 at::Tensor addScaled(const at::Tensor& x, const at::Tensor& branch, double scale) {
-  return scale == 1 ? x + branch : x + branch * scale;
+  return c10::InferenceMode::is_enabled() ? x.add_(branch, scale) : x.add(branch, scale);
+}
+
+at::Tensor times(const at::Tensor& x, const at::Tensor& factor) {
+  return c10::InferenceMode::is_enabled() && x.scalar_type() == factor.scalar_type() ? x.mul_(factor) : x * factor;
+}
+
+bool simplyRotated(const plan::Attention& attention, const RotaryTable* table, const at::Tensor& x) {
+  return table != nullptr && table->dims > 0 && attention.qkNorm != plan::QkNorm::HeadAfterRope && rowKernelsApply(x);
 }
 
 }  // namespace
@@ -148,6 +162,13 @@ at::Tensor applyLinear(const Weights& weights, const plan::Linear& linear, const
 at::Tensor applyNorm(const Weights& weights, const plan::Norm& norm, const at::Tensor& x) {
   if (!norm) {
     return x;
+  }
+  const bool overLast = !norm.weight || weights[norm.weight].dim() == 1;
+  if (norm.kind == plan::Norm::Kind::Rms && !norm.bias && overLast && rowKernelsApply(x)) {
+    return rmsNormRows(x, weights[norm.weight], norm.eps, norm.plusOne);
+  }
+  if (norm.kind == plan::Norm::Kind::Rms && norm.weight && !norm.plusOne && overLast && x.is_cuda()) {
+    return at::rms_norm(x, {x.size(-1)}, weights[norm.weight], norm.eps);
   }
   at::Tensor y = x.to(at::kFloat);
   if (norm.kind == plan::Norm::Kind::Rms) {
@@ -174,7 +195,7 @@ at::Tensor applyMlp(const Weights& weights, const plan::Mlp& mlp, const at::Tens
   if (mlp.activation == plan::Activation::ClampedSwiglu) {
     up = up.clamp(-mlp.swigluLimit, mlp.swigluLimit) + 1;
   }
-  return applyLinear(weights, mlp.down, gate * up);
+  return applyLinear(weights, mlp.down, times(gate, up));
 }
 
 at::Tensor applyExperts(const Weights& weights, const plan::Experts& experts, const at::Tensor& x,
@@ -286,20 +307,39 @@ at::Tensor keysForProduct(const Weights& weights, const plan::Attention& attenti
   return attention.qkNorm == plan::QkNorm::HeadAfterRope ? applyNorm(weights, attention.kNorm, result) : result;
 }
 
+void queriesInto(const Weights& weights, const plan::Attention& attention, const RotaryTable* table,
+                 const at::Tensor& q, std::int64_t first, const at::Tensor& target) {
+  if (simplyRotated(attention, table, q) && !attention.positionBeta) {
+    rotateRowsInto(*table, q, target);
+  } else {
+    target.copy_(queriesForProduct(weights, attention, table, q, first).transpose(0, 1));
+  }
+}
+
+void keysInto(const Weights& weights, const plan::Attention& attention, const RotaryTable* table, const at::Tensor& k,
+              const at::Tensor& target) {
+  if (simplyRotated(attention, table, k)) {
+    rotateRowsInto(*table, k, target);
+  } else {
+    target.copy_(keysForProduct(weights, attention, table, k).transpose(0, 1));
+  }
+}
+
 at::Tensor finishLayer(const Weights& weights, const plan::Decoder& decoder, const plan::Layer& layer,
                        const at::Tensor& x, const at::Tensor& mixed, const at::Tensor& perLayer) {
   const double m = decoder.residualScale;
   const at::Tensor attended = applyNorm(weights, layer.attentionOut, applyLinear(weights, layer.attention.o, mixed));
+  const at::Tensor parallel = layer.parallel ? mlpBranch(weights, layer, x) : at::Tensor();
   at::Tensor y = addScaled(x, attended, m);
-  y = addScaled(y, mlpBranch(weights, layer, layer.parallel ? x : y), m);
+  y = addScaled(y, layer.parallel ? parallel : mlpBranch(weights, layer, y), m);
   if (perLayer.defined()) {
     plan::Mlp activation;
     activation.activation = decoder.perLayerInputs.activation;
     const at::Tensor gate = activate(weights, activation, applyLinear(weights, layer.perLayerGate, y));
     const at::Tensor extra = applyLinear(weights, layer.perLayerProjection, gate * perLayer);
-    y = y + applyNorm(weights, layer.perLayerNorm, extra);
+    y = addScaled(y, applyNorm(weights, layer.perLayerNorm, extra), 1);
   }
-  return layer.scalar ? y * weights[layer.scalar] : y;
+  return layer.scalar ? times(y, weights[layer.scalar]) : y;
 }
 
 at::Tensor embed(const Weights& weights, const plan::Decoder& decoder, const at::Tensor& ids) {

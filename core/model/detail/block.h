@@ -45,8 +45,14 @@ at::Tensor queriesForProduct(const Weights& weights, const plan::Attention& atte
 at::Tensor keysForProduct(const Weights& weights, const plan::Attention& attention, const RotaryTable* table,
                           const at::Tensor& k);
 
+/// The same for one block of the prefill, into `target` [heads, rows, D] of x's type; x [rows, heads, D].
+void queriesInto(const Weights& weights, const plan::Attention& attention, const RotaryTable* table,
+                 const at::Tensor& q, std::int64_t first, const at::Tensor& target);
+void keysInto(const Weights& weights, const plan::Attention& attention, const RotaryTable* table, const at::Tensor& k,
+              const at::Tensor& target);
+
 /// The rest of a layer: `x` [..., E] its input, `mixed` [..., H·D] the attention's output before the o projection,
-/// `perLayer` [..., P] or undefined. Returns the layer's output.
+/// `perLayer` [..., P] or undefined. Returns the layer's output; in inference mode `x` is overwritten with it.
 at::Tensor finishLayer(const Weights& weights, const plan::Decoder& decoder, const plan::Layer& layer,
                        const at::Tensor& x, const at::Tensor& mixed, const at::Tensor& perLayer);
 

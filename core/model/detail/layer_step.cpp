@@ -79,16 +79,14 @@ bool LayerStep::borrowed(int layer) const {
                      [layer](const plan::Layer& other) { return other.attention.keysFrom == layer; });
 }
 
-void LayerStep::store(int layer, std::int64_t first, const Projections& projections, const at::Tensor& k) {
-  KeyValues& own = cache_[static_cast<std::size_t>(layer)];
-  if (!own.k.defined()) {
-    own.k = at::empty({k.size(1), capacity_, k.size(2)}, k.options());
-    own.v = at::empty_like(own.k);
-    own.kBeforeRope = borrowed(layer) ? at::empty_like(own.k) : at::Tensor();
+KeyValues& LayerStep::cacheOf(int layer, const Projections& own) {
+  KeyValues& cache = cache_[static_cast<std::size_t>(layer)];
+  if (own.k.defined() && !cache.k.defined()) {
+    cache.k = at::empty({own.k.size(1), capacity_, own.k.size(2)}, own.k.options());
+    cache.v = at::empty_like(cache.k);
+    cache.kBeforeRope = borrowed(layer) ? at::empty_like(cache.k) : at::Tensor();
   }
-  copyRows(own.k, first, k);
-  copyRows(own.v, first, projections.v);
-  copyRows(own.kBeforeRope, first, projections.k);
+  return cache;
 }
 
 at::Tensor LayerStep::run(int layer, std::int64_t first, const at::Tensor& x, const at::Tensor& perLayer,
@@ -101,8 +99,11 @@ at::Tensor LayerStep::run(int layer, std::int64_t first, const at::Tensor& x, co
   const Projections own = project(weights, attention, applyNorm(weights, plan.attentionIn, x));
   const std::optional<RotaryTable> rotary = tables_.rows(attention, first, rows, x.device());
   const RotaryTable* table = rotary ? &*rotary : nullptr;
+  KeyValues& cache = cacheOf(layer, own);
   if (own.k.defined()) {
-    store(layer, first, own, keysForProduct(weights, attention, table, own.k));
+    keysInto(weights, attention, table, own.k, cache.k.narrow(1, first, rows));
+    copyRows(cache.v, first, own.v);
+    copyRows(cache.kBeforeRope, first, own.k);
   }
   const KeyValues& keys = cache_[static_cast<std::size_t>(attention.keysFrom.value_or(layer))];
   if (capture != nullptr) {
@@ -110,7 +111,8 @@ at::Tensor LayerStep::run(int layer, std::int64_t first, const at::Tensor& x, co
     capture->keys(first, own.k.defined() ? own.k : keys.kBeforeRope.narrow(1, first, rows).transpose(0, 1));
     capture->values(first, own.v.defined() ? own.v : keys.v.narrow(1, first, rows).transpose(0, 1));
   }
-  const at::Tensor q = queriesForProduct(weights, attention, table, own.q, first).transpose(0, 1).contiguous();
+  const at::Tensor q = at::empty({attention.heads, rows, attention.headDim}, own.q.options());
+  queriesInto(weights, attention, table, own.q, first, q);
   const Attended attended = attend(attention, q, keys.k, keys.v, weights[attention.sinks], first);
   if (capture != nullptr) {
     capture->logSumExp(first, attended.lse);

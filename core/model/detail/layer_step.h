@@ -54,14 +54,14 @@ class LayerStep {
   LayerStep(const Engine& engine, RotaryTables& tables, std::int64_t capacity);
 
   /// `x` [rows, E] are tokens first … first + rows − 1 as this layer reads them; those before have been here.
-  /// `perLayer` [rows, P] or undefined. Returns the layer's output.
+  /// `perLayer` [rows, P] or undefined. Returns the layer's output; `x` may be overwritten with it.
   at::Tensor run(int layer, std::int64_t first, const at::Tensor& x, const at::Tensor& perLayer, CaptureRows* capture);
 
   /// Keys and values of `layer` are not needed any more, unless a later layer reads them.
   void release(int layer);
 
  private:
-  void store(int layer, std::int64_t first, const Projections& projections, const at::Tensor& k);
+  KeyValues& cacheOf(int layer, const Projections& own);
   bool borrowed(int layer) const;
 
   const Engine& engine_;

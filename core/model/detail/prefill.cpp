@@ -102,7 +102,10 @@ class Prefill {
       report(layer, first, block);
       const at::Tensor own =
           extra.defined() ? extra.narrow(0, first, block.size(0)).select(1, layer).to(device) : at::Tensor();
-      block.copy_(step_.run(layer, first, block, own, rows ? &*rows : nullptr));
+      const at::Tensor output = step_.run(layer, first, block, own, rows ? &*rows : nullptr);
+      if (output.data_ptr() != block.data_ptr()) {
+        block.copy_(output);
+      }
     }
     step_.release(layer);
     if (builder_) {
