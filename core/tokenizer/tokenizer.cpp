@@ -152,7 +152,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::open(const std::filesystem::path& pa
 std::shared_ptr<const Tokenizer> Tokenizer::openIfPresent(const std::filesystem::path& path) {
   std::error_code ignored;
   const bool isFolder = std::filesystem::is_directory(path, ignored);
-  if (!isFolder && path.extension() == ".gguf") {
+  if (!isFolder && (path.extension() == ".gguf" || path.extension() == ".GGUF")) {
     const auto gguf = GgufFile::open(path);
     auto vocabulary = readGgufVocabulary(*gguf);
     return vocabulary ? fromGguf(std::move(*vocabulary)) : nullptr;
