@@ -31,6 +31,7 @@ struct RunOptions {
   bool logits = false;         ///< keep all logits [tokens, vocab]
   bool loss = true;            ///< false (and no logits): the output head is left out
   std::int64_t block = 0;      ///< query rows of one block of the prefill; 0: chosen from the machine
+  bool fusedAttention = true;  ///< false: plain matrix products instead of LibTorch's kernel, to compare the two
   std::filesystem::path file;  ///< capture straight into this file
   FloatType captureType = FloatType::F32;
   std::string text;                 ///< goes into the capture's header

@@ -6,8 +6,6 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 
-#include "core/model/detail/attention.h"
-
 namespace headscope {
 namespace {
 
@@ -70,8 +68,8 @@ std::optional<RotaryTable> RotaryTables::rows(const plan::Attention& attention, 
   return rows;
 }
 
-LayerStep::LayerStep(const Engine& engine, RotaryTables& tables, std::int64_t capacity)
-    : engine_(engine), tables_(tables), capacity_(capacity), cache_(engine.decoder().layers.size()) {}
+LayerStep::LayerStep(const Engine& engine, RotaryTables& tables, std::int64_t capacity, AttentionPath path)
+    : engine_(engine), tables_(tables), capacity_(capacity), path_(path), cache_(engine.decoder().layers.size()) {}
 
 bool LayerStep::borrowed(int layer) const {
   const auto& layers = engine_.decoder().layers;
@@ -113,7 +111,7 @@ at::Tensor LayerStep::run(int layer, std::int64_t first, const at::Tensor& x, co
   }
   const at::Tensor q = at::empty({attention.heads, rows, attention.headDim}, own.q.options());
   queriesInto(weights, attention, table, own.q, first, q);
-  const Attended attended = attend(attention, q, keys.k, keys.v, weights[attention.sinks], first);
+  const Attended attended = attend(attention, q, keys.k, keys.v, weights[attention.sinks], first, path_);
   if (capture != nullptr) {
     capture->logSumExp(first, attended.lse);
   }

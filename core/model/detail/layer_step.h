@@ -10,9 +10,9 @@
 #include <ATen/core/Tensor.h>
 
 #include "core/capture/capture.h"
-#include "core/model/detail/engine.h"
-
+#include "core/model/detail/attention.h"
 #include "core/model/detail/block.h"
+#include "core/model/detail/engine.h"
 
 namespace headscope {
 
@@ -51,7 +51,8 @@ class RotaryTables {
 
 class LayerStep {
  public:
-  LayerStep(const Engine& engine, RotaryTables& tables, std::int64_t capacity);
+  LayerStep(const Engine& engine, RotaryTables& tables, std::int64_t capacity,
+            AttentionPath path = AttentionPath::Auto);
 
   /// `x` [rows, E] are tokens first … first + rows − 1 as this layer reads them; those before have been here.
   /// `perLayer` [rows, P] or undefined. Returns the layer's output; `x` may be overwritten with it.
@@ -67,6 +68,7 @@ class LayerStep {
   const Engine& engine_;
   RotaryTables& tables_;
   std::int64_t capacity_;
+  AttentionPath path_;
   std::vector<KeyValues> cache_;  ///< [layers]
 };
 

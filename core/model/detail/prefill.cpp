@@ -50,7 +50,7 @@ class Prefill {
         block_(std::min(tokens_, options.block > 0 ? options.block : std::int64_t{1024})),
         ropes_(ropesFor(decoder_, tokens_)),
         tables_(decoder_, ropes_, tokens_),
-        step_(engine, tables_, tokens_) {}
+        step_(engine, tables_, tokens_, options.fusedAttention ? AttentionPath::Auto : AttentionPath::Blocks) {}
 
   RunResult run() {
     const auto begin = std::chrono::steady_clock::now();
