@@ -10,7 +10,7 @@ namespace headscope {
 namespace {
 
 /// The diagonals' expectation needs no more of a long text than this: its last tokens.
-constexpr std::int64_t kLongest = 1024;
+constexpr std::int64_t kLongest = 512;
 
 /// Autocorrelations of all pairs of dims: mean over t of x_{t+lag} conj(x_t).
 struct Turns {
@@ -28,9 +28,13 @@ Turns autocorrelations(const std::vector<double>& rows, const HeadVectors& head,
     for (std::size_t j = 0; j < pairs.size(); ++j) {
       const auto [a, b] = pairs[j];
       const double x = row[a], y = b >= 0 ? row[b] : 0, laterX = later[a], laterY = b >= 0 ? later[b] : 0;
-      sums.re[j] += (laterX * x + laterY * y) / count;
-      sums.im[j] += (laterY * x - laterX * y) / count;
+      sums.re[j] += laterX * x + laterY * y;
+      sums.im[j] += laterY * x - laterX * y;
     }
+  }
+  for (std::size_t j = 0; j < pairs.size(); ++j) {
+    sums.re[j] /= count;
+    sums.im[j] /= count;
   }
   return sums;
 }

@@ -2,12 +2,17 @@
 
 #include <bit>
 #include <cmath>
+#include <memory>
 #include <numbers>
 
 #include "core/analysis/row_kernels.h"
 
 namespace headscope {
 namespace {
+
+std::int64_t roundedUp(std::int64_t length) {
+  return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(length < 1 ? 1 : length)));
+}
 
 /// n = 1, 2, 4, 8: by definition.
 void transformShort(std::vector<double>& re, std::vector<double>& im, const std::vector<double>& rootsRe,
@@ -33,8 +38,7 @@ void step2(const double* x, double* y, std::int64_t stride) {
 
 }  // namespace
 
-Fourier::Fourier(std::int64_t length)
-    : length_(static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(length < 1 ? 1 : length)))) {
+Fourier::Fourier(std::int64_t length) : length_(roundedUp(length)) {
   for (std::int64_t j = 0; j < length_; ++j) {
     const double angle = -2 * std::numbers::pi * static_cast<double>(j) / static_cast<double>(length_);
     rootsRe_.push_back(std::cos(angle));
@@ -42,6 +46,14 @@ Fourier::Fourier(std::int64_t length)
   }
   scratchRe_.resize(rootsRe_.size());
   scratchIm_.resize(rootsRe_.size());
+}
+
+Fourier& Fourier::ofLength(std::int64_t length) {
+  thread_local std::unique_ptr<Fourier> latest;
+  if (!latest || latest->length() != roundedUp(length)) {
+    latest = std::make_unique<Fourier>(length);
+  }
+  return *latest;
 }
 
 Spectrum Fourier::zeros() const {

@@ -17,6 +17,9 @@ class Fourier {
   /// `length` is rounded up to a power of two.
   explicit Fourier(std::int64_t length);
 
+  /// This thread's transform of at least that length; it stays valid until the thread asks for another.
+  static Fourier& ofLength(std::int64_t length);
+
   std::int64_t length() const noexcept { return length_; }
   /// Zeros of length().
   Spectrum zeros() const;

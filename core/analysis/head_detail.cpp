@@ -41,7 +41,8 @@ HeadDetail analyzeHead(const Capture& capture, int layer, int head, const Detail
   detail.head = head;
   detail.kvHead = vectors.kvHead;
   detail.interventions = options.interventions;
-  detail.exact = options.sample.exact(capture.tokens());
+  detail.exact =
+      options.sample.exact(capture.tokens()) && options.boundSample.value_or(options.sample).exact(capture.tokens());
   detail.lens = ropeLens(vectors, control);
   finished(DetailPart::Lens, detail);
   detail.qSimilarity = series(vectors, Series::QSimilarityConsecutive);
@@ -59,7 +60,7 @@ HeadDetail analyzeHead(const Capture& capture, int layer, int head, const Detail
     finished(DetailPart::Cases, detail);
   }
   if (options.bounds) {
-    detail.bounds = checkBounds(vectors, {options.season, options.sample, true}, control);
+    detail.bounds = checkBounds(vectors, {options.season, options.boundSample.value_or(options.sample), true}, control);
     finished(DetailPart::Bounds, detail);
   }
   return detail;

@@ -10,16 +10,15 @@
 namespace headscope {
 namespace {
 
-std::vector<double> readRows(const FloatRows& rows) {
+void readRows(const FloatRows& rows, std::vector<double>& values) {
   constexpr std::int64_t kBlock = 256;
   std::vector<float> block(static_cast<std::size_t>(kBlock) * static_cast<std::size_t>(rows.dim));
-  std::vector<double> values(static_cast<std::size_t>(rows.rows) * static_cast<std::size_t>(rows.dim));
+  values.resize(static_cast<std::size_t>(rows.rows) * static_cast<std::size_t>(rows.dim));
   for (std::int64_t first = 0; first < rows.rows; first += kBlock) {
     const std::int64_t count = std::min(kBlock, rows.rows - first);
     rows.read(first, count, block.data());
     std::copy(block.begin(), block.begin() + count * rows.dim, values.begin() + first * rows.dim);
   }
-  return values;
 }
 
 void normalize(const std::vector<float>& weight, double eps, std::span<double> row) {
@@ -58,12 +57,11 @@ void toDotProduct(const LayerFrame& frame, bool queries, int dim, std::vector<do
   }
 }
 
-std::vector<double> changedRows(const FloatRows& source, const LayerFrame& frame, bool queries) {
-  std::vector<double> rows = readRows(source);
+void readChangedRows(const FloatRows& source, const LayerFrame& frame, bool queries, std::vector<double>& rows) {
+  readRows(source, rows);
   if (frame.rope) {
     changeChannels(*frame.rope, frame.interventions, queries, frame.tokens, source.dim, rows.data());
   }
-  return rows;
 }
 
 /// `k` before RoPE, under the interventions.
@@ -112,22 +110,26 @@ LayerFrame makeLayerFrame(const Capture& capture, int layer, const Interventions
 
 std::shared_ptr<const KeyVectors> makeKeyVectors(const Capture& capture, const LayerFrame& frame, int kvHead) {
   const CaptureLayer& layer = capture.layer(frame.layer);
-  return finishedKeys(changedRows(layer.k.at(static_cast<std::size_t>(kvHead)), frame, false), frame, layer.dim);
+  std::vector<double> k;
+  readChangedRows(layer.k.at(static_cast<std::size_t>(kvHead)), frame, false, k);
+  return finishedKeys(std::move(k), frame, layer.dim);
 }
 
 HeadVectors makeHeadVectors(const Capture& capture, std::shared_ptr<const LayerFrame> frame, int head,
-                            std::shared_ptr<const KeyVectors> keys) {
+                            std::shared_ptr<const KeyVectors> keys, HeadVectors spare) {
   const CaptureLayer& layer = capture.layer(frame->layer);
   if (head < 0 || head >= layer.heads) {
     throw Error("", concat("head ", head, " does not exist: layer ", frame->layer, " has ", layer.heads));
   }
-  HeadVectors vectors;
+  HeadVectors vectors = std::move(spare);
   vectors.head = head;
   vectors.kvHead = layer.kvHead(head);
   vectors.dim = layer.dim;
-  vectors.q = changedRows(layer.q[static_cast<std::size_t>(head)], *frame, true);
+  readChangedRows(layer.q[static_cast<std::size_t>(head)], *frame, true, vectors.q);
   vectors.dotQ = vectors.q;
   toDotProduct(*frame, true, layer.dim, vectors.dotQ);
+  vectors.lse.clear();
+  vectors.sink.reset();
   if (!layer.lse.empty() && !frame->interventions.any()) {
     const auto stored =
         layer.lse.subspan(static_cast<std::size_t>(head * frame->tokens), static_cast<std::size_t>(frame->tokens));

@@ -76,9 +76,10 @@ struct HeadVectors {
   }
 };
 
-/// `keys` as makeKeyVectors gave them for this head's KV head. Throws Error if `head` doesn't exist.
+/// `keys` as makeKeyVectors gave them for this head's KV head. Throws Error if `head` doesn't exist. The memory of
+/// `spare` is used again: for many heads one after another.
 HeadVectors makeHeadVectors(const Capture& capture, std::shared_ptr<const LayerFrame> frame, int head,
-                            std::shared_ptr<const KeyVectors> keys);
+                            std::shared_ptr<const KeyVectors> keys, HeadVectors spare = {});
 
 /// A head that is in no capture: q and k [tokens, dim] before RoPE; positions empty = 0 … tokens−1.
 HeadVectors makeHeadVectors(std::vector<double> q, std::vector<double> k, int dim, AttentionSpec spec,

@@ -66,7 +66,7 @@ std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head) {
 
 KeySpectra keySpectra(const HeadVectors& head) {
   KeySpectra keys;
-  Fourier fourier(2 * head.tokens());
+  Fourier& fourier = Fourier::ofLength(2 * head.tokens());
   for (const auto& pair : dimPairs(head)) {
     keys.spectra.push_back(fourier.zeros());
     keys.meanSquares.push_back(meanSquare(head.keys->dotK, head.tokens(), head.dim, pair));
@@ -78,7 +78,7 @@ KeySpectra keySpectra(const HeadVectors& head) {
 
 LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobControl& control) {
   const std::int64_t tokens = head.tokens();
-  Fourier fourier(2 * tokens);
+  Fourier& fourier = Fourier::ofLength(2 * tokens);
   Spectrum q = fourier.zeros(), own = fourier.zeros();
   Products products{fourier.zeros(), std::vector<double>(q.re.size(), 0.0)};
   const auto pairs = dimPairs(head);

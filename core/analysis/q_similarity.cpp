@@ -246,7 +246,7 @@ std::vector<double> cosineByLag(const RowsView& rows) {
   }
   // Two dims make one complex signal; the real part of its autocorrelation is the sum of theirs.
   const std::vector<double> units = unitRows(rows);
-  Fourier fourier(2 * rows.rows);
+  Fourier& fourier = Fourier::ofLength(2 * rows.rows);
   Spectrum signal = fourier.zeros(), power = fourier.zeros();
   for (int d = 0; d < rows.dim; d += 2) {
     std::fill(signal.re.begin(), signal.re.end(), 0.0);

@@ -36,7 +36,7 @@ HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const Ear
     report.cases = classify(head, lens, options.caseOptions, control);
   }
   if (options.bounds) {
-    report.bounds = checkBounds(head, {options.season, options.sample, false}, control);
+    report.bounds = checkBounds(head, {options.season, options.boundSample.value_or(options.sample), false}, control);
   }
   return report;
 }
@@ -127,6 +127,17 @@ class CaptureAnalysis {
     return state.frame;
   }
 
+  /// Memory of a head that is done, if there is any.
+  HeadVectors takeSpare() {
+    const std::lock_guard lock(results_);
+    HeadVectors spare;
+    if (!spares_.empty()) {
+      spare = std::move(spares_.back());
+      spares_.pop_back();
+    }
+    return spare;
+  }
+
   void runGroup(LayerState& state, int kvHead, const JobControl& control) {
     const auto frame = frameOf(state);
     const CaptureLayer& data = capture_.layer(state.report.layer);
@@ -136,13 +147,16 @@ class CaptureAnalysis {
     std::optional<KeySpectra> spectra;
     for (int head = kvHead * group; head < (kvHead + 1) * group; ++head) {
       control.checkpoint();
-      const HeadVectors vectors = makeHeadVectors(capture_, frame, head, keys);
+      HeadVectors vectors = makeHeadVectors(capture_, frame, head, keys, takeSpare());
       if (share && !spectra) {
         spectra = keySpectra(vectors);
       }
       state.report.heads[static_cast<std::size_t>(head)] =
           reportHead(vectors, spectra ? &*spectra : nullptr, earlier_, options_, control);
       const std::lock_guard lock(results_);
+      vectors.keys.reset();  // only its own memory waits for the next head
+      vectors.frame.reset();
+      spares_.push_back(std::move(vectors));
       control_.checkpoint("analysis", ++done_, heads_);
     }
     const std::lock_guard lock(results_);
@@ -163,6 +177,7 @@ class CaptureAnalysis {
   std::vector<std::pair<std::size_t, int>> jobs_;  ///< index into states_, KV head
   std::mutex frames_, results_;
   std::shared_ptr<const RotationTable> rotation_;
+  std::vector<HeadVectors> spares_;
   std::int64_t heads_ = 0, done_ = 0;
 };
 
@@ -219,8 +234,9 @@ CaseAgreement agreement(const std::vector<LayerReport>& layers) {
 
 AnalysisOptions estimateOptions() {
   AnalysisOptions options;
-  options.sample.rows = 128;
-  options.caseOptions.anchors = 12;
+  options.sample.rows = 96;
+  options.boundSample = RowSample{32};
+  options.caseOptions.anchors = 10;
   return options;
 }
 
@@ -228,7 +244,8 @@ Report analyzeCapture(const Capture& capture, const AnalysisOptions& options, co
   const auto start = std::chrono::steady_clock::now();
   Report report;
   report.tokens = capture.tokens();
-  report.exact = options.sample.exact(capture.tokens());
+  report.exact =
+      options.sample.exact(capture.tokens()) && options.boundSample.value_or(options.sample).exact(capture.tokens());
   report.layers = CaptureAnalysis(capture, options, control).run();
   if (options.cases) {
     report.agreement = agreement(report.layers);

@@ -50,8 +50,9 @@ struct LayerReport {
 };
 
 struct AnalysisOptions {
-  int threads = 0;   ///< 0: all cores
-  RowSample sample;  ///< row-wise scores and bounds; default exact
+  int threads = 0;                       ///< 0: all cores
+  RowSample sample;                      ///< of the row-wise scores; default exact
+  std::optional<RowSample> boundSample;  ///< of the bounds; default: as `sample`
   bool bounds = true;
   bool measures = false;  ///< the eight measures
   bool cases = true;
@@ -114,7 +115,8 @@ enum class DetailPart { Lens, Similarity, Attention, Cases, Bounds };
 
 struct DetailOptions {
   Interventions interventions;
-  RowSample sample;
+  RowSample sample;                      ///< of the attention rows
+  std::optional<RowSample> boundSample;  ///< of the bounds; default: as `sample`
   bool attention = true, cases = true, bounds = true;
   std::optional<std::int64_t> season;
   CaseOptions caseOptions;

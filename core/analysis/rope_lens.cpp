@@ -113,7 +113,7 @@ std::vector<double> detrended(const std::vector<double>& values, std::size_t cou
 
 /// r(l) = mean over d of z(d) z(d + l), over the mean of z²; l = 0 … lags.
 std::vector<double> autocorrelation(const std::vector<double>& z, std::size_t lags) {
-  Fourier fourier(static_cast<std::int64_t>(2 * z.size()));
+  Fourier& fourier = Fourier::ofLength(static_cast<std::int64_t>(2 * z.size()));
   Spectrum signal = fourier.zeros();
   std::copy(z.begin(), z.end(), signal.re.begin());
   fourier.forward(signal);

@@ -101,31 +101,53 @@ inline void productTile(const double* rows, std::int64_t width, const double* pa
   }
 }
 
-inline void productRow(const double* row, std::int64_t width, const double* panel, double scale, double* out) {
-  Wide low = broadcast(0), high = broadcast(0);
-  for (std::int64_t d = 0; d < width; ++d, panel += kPanel) {
-    const Wide x = broadcast(row[d]);
-    low = multiplyAdd(x, load(panel), low);
-    high = multiplyAdd(x, load(panel + kLanes), high);
+/// One row against `panels` whole panels, four at a time so that sums don't wait for each other.
+inline void productRow(const double* row, std::int64_t width, const double* panels, std::int64_t count, double scale,
+                       double* out) {
+  constexpr int kVectors = kPanel / kLanes;
+  constexpr int kAtOnce = kVectors < 8 ? 8 / kVectors : 1;
+  std::int64_t p = 0;
+  for (; p + kAtOnce <= count; p += kAtOnce, panels += kAtOnce * width * kPanel) {
+    Wide sums[kAtOnce * kVectors]{};
+    for (std::int64_t d = 0; d < width; ++d) {
+      const Wide x = broadcast(row[d]);
+      for (int v = 0; v < kAtOnce * kVectors; ++v) {
+        sums[v] = multiplyAdd(x, load(panels + (v / kVectors * width + d) * kPanel + v % kVectors * kLanes), sums[v]);
+      }
+    }
+    for (int v = 0; v < kAtOnce * kVectors; ++v) {
+      store(out + p * kPanel + v * kLanes, sums[v] * scale);
+    }
   }
-  store(out, low * scale);
-  store(out + kLanes, high * scale);
+  for (; p < count; ++p, panels += width * kPanel) {
+    Wide sums[kVectors]{};
+    for (std::int64_t d = 0; d < width; ++d) {
+      const Wide x = broadcast(row[d]);
+      for (int v = 0; v < kVectors; ++v) {
+        sums[v] = multiplyAdd(x, load(panels + d * kPanel + v * kLanes), sums[v]);
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      store(out + p * kPanel + v * kLanes, sums[v] * scale);
+    }
+  }
 }
 
 void product(const double* rows, std::int64_t count, std::int64_t width, const double* panels,
              std::int64_t firstPanel, std::int64_t lastPanel, double scale, double* out, std::int64_t stride) {
-  for (std::int64_t p = firstPanel; p < lastPanel; ++p) {
+  const std::int64_t tiled = count / kRowsAtOnce * kRowsAtOnce;
+  for (std::int64_t p = firstPanel; p < lastPanel && tiled > 0; ++p) {
     for (std::int64_t part = 0; part < kPanel; part += 2 * kLanes) {
       const double* panel = panels + p * width * kPanel + part;
       double* target = out + (p - firstPanel) * kPanel + part;
-      std::int64_t r = 0;
-      for (; r + kRowsAtOnce <= count; r += kRowsAtOnce) {
+      for (std::int64_t r = 0; r < tiled; r += kRowsAtOnce) {
         productTile(rows + r * width, width, panel, scale, target + r * stride, stride);
       }
-      for (; r < count; ++r) {
-        productRow(rows + r * width, width, panel, scale, target + r * stride);
-      }
     }
+  }
+  for (std::int64_t r = tiled; r < count; ++r) {
+    productRow(rows + r * width, width, panels + firstPanel * width * kPanel, lastPanel - firstPanel, scale,
+               out + r * stride);
   }
 }
 
