@@ -33,28 +33,28 @@ std::vector<float> everyPair(const HeadView& head, const MapRange& range, bool r
   const LogitRule rule = head.rule();
   parallelFor((range.rows() + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task) {
     control.checkpoint();
-    Sweep sweep(rule, head.k.data());
-    const std::int64_t taskEnd = std::min(range.rowBegin + (task + 1) * kRowsPerTask, range.rowEnd);
-    for (std::int64_t t = range.rowBegin + task * kRowsPerTask; t < taskEnd; t += sweep.lanes()) {
-      std::vector<QueryRow> rows;
-      for (std::int64_t row = t; row < std::min(t + sweep.lanes(), taskEnd); ++row) {
-        rows.push_back({row, head.q.data() + row * head.dim, head.normalizer(row)});
-      }
-      sweep.load(rows, relative);
-      sweep.run(range.colBegin, range.colEnd, [&](std::int64_t key, int count, const float* y) {
-        for (std::size_t lane = 0; lane < rows.size(); ++lane) {
-          const std::int64_t from = std::max(key, firstVisibleKey(head.window, rows[lane].token));
-          const std::int64_t to = std::min(key + count, rows[lane].token + 1);
-          float* line = map.data() + (rows[lane].token - range.rowBegin) * width - range.colBegin;
-          for (std::int64_t i = from; i < to; ++i) {
-            line[i] = y[static_cast<std::size_t>(i - key) * static_cast<std::size_t>(sweep.lanes()) + lane];
-          }
-          if (from < to) {
-            finish(line + from, static_cast<std::size_t>(to - from));
-          }
-        }
-      });
+    const std::int64_t taskBegin = range.rowBegin + task * kRowsPerTask;
+    std::vector<QueryRow> rows;
+    for (std::int64_t t = taskBegin; t < std::min(taskBegin + kRowsPerTask, range.rowEnd); ++t) {
+      rows.push_back({t, head.q.data() + t * head.dim, head.normalizer(t)});
     }
+    Sweep sweep(rule, head.k.data());
+    sweep.load(rows, relative);
+    const auto lanes = static_cast<std::size_t>(sweep.lanes());
+    sweep.run(range.colBegin, range.colEnd, [&](std::size_t panel, std::int64_t key, int count, const float* y) {
+      for (std::size_t lane = 0; lane < std::min(lanes, rows.size() - panel * lanes); ++lane) {
+        const std::int64_t t = rows[panel * lanes + lane].token;
+        const std::int64_t from = std::max(key, firstVisibleKey(head.window, t));
+        const std::int64_t to = std::min(key + count, t + 1);
+        float* line = map.data() + (t - range.rowBegin) * width - range.colBegin;
+        for (std::int64_t i = from; i < to; ++i) {
+          line[i] = y[static_cast<std::size_t>(i - key) * lanes + lane];
+        }
+        if (from < to) {
+          finish(line + from, static_cast<std::size_t>(to - from));
+        }
+      }
+    });
   });
   return map;
 }

@@ -10,7 +10,6 @@ namespace headscope {
 namespace {
 
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
-constexpr std::int64_t kRowsPerTask = 64;
 
 // Values of some cell rows: those of the whole grid, or a part that is merged later.
 struct Target {
@@ -29,30 +28,50 @@ struct Target {
 // they are reduced at once; otherwise they are kept for some cells and then added row by row, in the order of memory.
 class PanelPooler {
  public:
-  PanelPooler(Sweep& sweep, const CellGrid& grid, const PoolOptions& options)
-      : sweep_(sweep),
+  // rows[i] belongs to cell row cellRows[i] of the target.
+  PanelPooler(const Kernels& set, const CellGrid& grid, const PoolOptions& options, std::span<const QueryRow> rows,
+              std::span<const std::int64_t> cellRows, const Target& target)
+      : kernels_(set),
         grid_(grid),
         options_(options),
-        lanes_(static_cast<std::size_t>(sweep.lanes())),
-        max_(kKept * lanes_),
-        sum_(kKept * lanes_),
-        normalizers_(lanes_) {}
-
-  // rows[i] belongs to cell row cellRows[i] of the target.
-  void pool(std::span<const QueryRow> rows, std::span<const std::int64_t> cellRows, const Target& target) {
-    cellRows_ = cellRows;
-    target_ = target;
-    cell_ = -1;
-    kept_ = 0;
-    pending_ = false;
-    oneRow_ = cellRows.front() == cellRows.back();
-    std::fill(normalizers_.begin(), normalizers_.end(), 0.0f);
+        lanes_(static_cast<std::size_t>(set.lanes)),
+        oneRow_(cellRows.front() == cellRows.back()),
+        max_((oneRow_ ? 1 : kKept) * lanes_),
+        sum_(max_.size()),
+        normalizers_(lanes_),
+        cellRows_(cellRows),
+        target_(target) {
     std::transform(rows.begin(), rows.end(), normalizers_.begin(),
                    [](const QueryRow& row) { return toBase2(row.normalizer); });
-    sweep_.load(rows, true);
     reset();
-    sweep_.run(grid_.cols.front(), grid_.cols.back(),
-               [this](std::int64_t key, int count, const float* y) { visit(key, count, y); });
+  }
+
+  void visit(std::int64_t key, int count, const float* y) {
+    if (cell_ < 0) {  // the first block may begin in any cell
+      cell_ = std::upper_bound(grid_.cols.begin(), grid_.cols.end(), key) - grid_.cols.begin() - 1;
+      firstKept_ = cell_;
+    }
+    while (count > 0) {
+      const std::int64_t cellEnd = grid_.cols[static_cast<std::size_t>(cell_ + 1)];
+      const int part = static_cast<int>(std::min<std::int64_t>(count, cellEnd - key));
+      if (part > 0) {
+        if (options_.sum) {
+          kernels_.maxAndSum(y, part, max(), sum());
+        } else {
+          kernels_.maxOnly(y, part, max());
+        }
+        pending_ = true;
+      }
+      key += part;
+      count -= part;
+      y += part * kernels_.lanes;
+      if (key == cellEnd) {
+        endCell();
+      }
+    }
+  }
+
+  void finish() {
     if (pending_) {
       endCell();
     }
@@ -70,31 +89,6 @@ class PanelPooler {
     std::fill_n(sum(), lanes_, 0.0f);
   }
 
-  void visit(std::int64_t key, int count, const float* y) {
-    if (cell_ < 0) {  // the first block may begin in any cell
-      cell_ = std::upper_bound(grid_.cols.begin(), grid_.cols.end(), key) - grid_.cols.begin() - 1;
-      firstKept_ = cell_;
-    }
-    while (count > 0) {
-      const std::int64_t cellEnd = grid_.cols[static_cast<std::size_t>(cell_ + 1)];
-      const int part = static_cast<int>(std::min<std::int64_t>(count, cellEnd - key));
-      if (part > 0) {
-        if (options_.sum) {
-          sweep_.kernels().maxAndSum(y, part, max(), sum());
-        } else {
-          sweep_.kernels().maxOnly(y, part, max());
-        }
-        pending_ = true;
-      }
-      key += part;
-      count -= part;
-      y += part * sweep_.lanes();
-      if (key == cellEnd) {
-        endCell();
-      }
-    }
-  }
-
   void endCell() {
     if (oneRow_) {
       reduce();
@@ -108,13 +102,12 @@ class PanelPooler {
 
   void reduce() {
     const Target at = target_.row(cellRows_.front());
-    const Kernels& set = sweep_.kernels();
-    at.max[cell_] = std::max(at.max[cell_], set.largest(max()));
+    at.max[cell_] = std::max(at.max[cell_], kernels_.largest(max()));
     if (at.sum != nullptr) {
-      at.sum[cell_] += set.total(sum());
+      at.sum[cell_] += kernels_.total(sum());
     }
     if (at.logit != nullptr) {  // in one lane the row's divisor is the same for all keys
-      at.logit[cell_] = std::max(at.logit[cell_], toBaseE(set.largestOfSum(max(), normalizers_.data())));
+      at.logit[cell_] = std::max(at.logit[cell_], toBaseE(kernels_.largestOfSum(max(), normalizers_.data())));
     }
   }
 
@@ -139,10 +132,11 @@ class PanelPooler {
     firstKept_ += static_cast<std::int64_t>(cells);
   }
 
-  Sweep& sweep_;
+  const Kernels& kernels_;
   const CellGrid& grid_;
   const PoolOptions& options_;
   std::size_t lanes_;
+  bool oneRow_;
   std::vector<float> max_, sum_;    ///< [kept cells, lanes]; the one at hand is the last
   std::vector<float> normalizers_;  ///< [lanes] in base 2
   std::span<const std::int64_t> cellRows_;
@@ -151,7 +145,6 @@ class PanelPooler {
   std::int64_t firstKept_ = 0;  ///< cell of max_[0]
   std::size_t kept_ = 0;        ///< complete cells in max_ and sum_
   bool pending_ = false;        ///< the cell at hand has values
-  bool oneRow_ = false;
 };
 
 // A task: whole cell rows, or a part of the rows of one cell row (then it has values of its own, merged in order).
@@ -177,16 +170,21 @@ Target targetOf(CellValues& values, std::int64_t width) {
 }
 
 std::vector<Task> planTasks(const CellGrid& grid, const PoolOptions& options) {
+  std::int64_t all = 0;
+  for (std::int64_t y = 0; y < grid.height(); ++y) {
+    all += pickedRows(grid, y, options.rowsPerCell);
+  }
+  const std::int64_t most = rowsPerTask(all);
   std::vector<Task> tasks;
   std::int64_t rows = 0;  // in the last task, if it is still open
   for (std::int64_t y = 0; y < grid.height(); ++y) {
     const std::int64_t picked = pickedRows(grid, y, options.rowsPerCell);
-    if (picked > kRowsPerTask) {
-      for (std::int64_t begin = 0; begin < picked; begin += kRowsPerTask) {
-        tasks.push_back({y, y + 1, begin, std::min(begin + kRowsPerTask, picked), emptyValues(grid.width(), options)});
+    if (picked > most) {
+      for (std::int64_t begin = 0; begin < picked; begin += most) {
+        tasks.push_back({y, y + 1, begin, std::min(begin + most, picked), emptyValues(grid.width(), options)});
       }
-      rows = kRowsPerTask;  // closed
-    } else if (tasks.empty() || rows + picked > kRowsPerTask) {
+      rows = most;  // closed
+    } else if (tasks.empty() || rows + picked > most) {
       tasks.push_back({y, y + 1, 0, 0, {}});
       rows = picked;
     } else {
@@ -247,13 +245,22 @@ class GridPooler {
     std::vector<QueryRow> rows;
     source_(tokens, rows);
     Sweep sweep(rule_, keys_);
-    PanelPooler pooler(sweep, grid_, options_);
+    sweep.load(rows, true);
     const Target target = targetOf(task.split() ? task.part : values_, grid_.width());
     const auto lanes = static_cast<std::size_t>(sweep.lanes());
+    std::vector<PanelPooler> poolers;
+    poolers.reserve(sweep.panels());
     for (std::size_t first = 0; first < rows.size(); first += lanes) {
       const std::size_t count = std::min(lanes, rows.size() - first);
-      pooler.pool(std::span<const QueryRow>(rows).subspan(first, count),
-                  std::span<const std::int64_t>(cellRows).subspan(first, count), target);
+      poolers.emplace_back(sweep.kernels(), grid_, options_, std::span<const QueryRow>(rows).subspan(first, count),
+                           std::span<const std::int64_t>(cellRows).subspan(first, count), target);
+    }
+    sweep.run(grid_.cols.front(), grid_.cols.back(),
+              [&poolers](std::size_t panel, std::int64_t key, int count, const float* y) {
+                poolers[panel].visit(key, count, y);
+              });
+    for (PanelPooler& pooler : poolers) {
+      pooler.finish();
     }
   }
 

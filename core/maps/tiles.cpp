@@ -220,38 +220,35 @@ bool TileBuilder::step(double work, const JobControl& control) {
 
 // Level 0: a cell is a pair, and all poolings are its probability.
 void TileBuilder::computePairs() {
-  Sweep sweep(head_->rule(), head_->k.data());
-  const auto lanes = static_cast<std::size_t>(sweep.lanes());
   std::vector<QueryRow> rows;
-  std::vector<float> line(static_cast<std::size_t>(sweep.kernels().block));
-  for (std::int64_t first = range_.rowBegin; first < range_.rowEnd; first += sweep.lanes()) {
-    rows.clear();
-    for (std::int64_t t = first; t < std::min(first + sweep.lanes(), range_.rowEnd); ++t) {
-      rows.push_back({t, head_->q.data() + t * head_->dim, head_->normalizer(t)});
-    }
-    sweep.load(rows, true);
-    sweep.run(range_.colBegin, range_.colEnd, [&](std::int64_t key, int count, const float* y) {
-      for (std::size_t lane = 0; lane < rows.size(); ++lane) {
-        const std::int64_t t = rows[lane].token;
-        const std::int64_t from = std::max(key, firstVisibleKey(head_->window, t));
-        const std::int64_t to = std::min(key + count, t + 1);
-        if (from >= to) {
-          continue;
-        }
-        const auto at = static_cast<std::size_t>((t - range_.rowBegin) * kTileSize + from - range_.colBegin);
-        const auto visible = static_cast<std::size_t>(to - from);
-        const float* column = y + static_cast<std::size_t>(from - key) * lanes + lane;
-        for (std::size_t i = 0; i < visible; ++i) {
-          line[i] = column[i * lanes];
-          tile_->logit[at + i] = toBaseE(line[i]) + rows[lane].normalizer;
-        }
-        sweep.kernels().powers(line.data(), visible);
-        std::copy_n(line.data(), visible, tile_->max.data() + at);
-        std::copy_n(line.data(), visible, tile_->mean.data() + at);
-        std::copy_n(line.data(), visible, tile_->mass.data() + at);
-      }
-    });
+  for (std::int64_t t = range_.rowBegin; t < range_.rowEnd; ++t) {
+    rows.push_back({t, head_->q.data() + t * head_->dim, head_->normalizer(t)});
   }
+  Sweep sweep(head_->rule(), head_->k.data());
+  sweep.load(rows, true);
+  const auto lanes = static_cast<std::size_t>(sweep.lanes());
+  std::vector<float> line(static_cast<std::size_t>(sweep.kernels().block));
+  sweep.run(range_.colBegin, range_.colEnd, [&](std::size_t panel, std::int64_t key, int count, const float* y) {
+    for (std::size_t lane = 0; lane < std::min(lanes, rows.size() - panel * lanes); ++lane) {
+      const QueryRow& row = rows[panel * lanes + lane];
+      const std::int64_t from = std::max(key, firstVisibleKey(head_->window, row.token));
+      const std::int64_t to = std::min(key + count, row.token + 1);
+      if (from >= to) {
+        continue;
+      }
+      const auto at = static_cast<std::size_t>((row.token - range_.rowBegin) * kTileSize + from - range_.colBegin);
+      const auto visible = static_cast<std::size_t>(to - from);
+      const float* column = y + static_cast<std::size_t>(from - key) * lanes + lane;
+      for (std::size_t i = 0; i < visible; ++i) {
+        line[i] = column[i * lanes];
+        tile_->logit[at + i] = toBaseE(line[i]) + row.normalizer;
+      }
+      sweep.kernels().powers(line.data(), visible);
+      std::copy_n(line.data(), visible, tile_->max.data() + at);
+      std::copy_n(line.data(), visible, tile_->mean.data() + at);
+      std::copy_n(line.data(), visible, tile_->mass.data() + at);
+    }
+  });
 }
 
 }  // namespace headscope

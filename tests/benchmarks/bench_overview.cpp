@@ -50,20 +50,17 @@ void productByLibTorch(const at::Tensor& q, const at::Tensor& k, at::Tensor& blo
 
 // The same by the kernel of core/maps, with nobody looking at the result.
 void productByKernel(const HeadView& head) {
-  constexpr std::int64_t kRows = 64;
-  const LogitRule rule{head.dim, {}, {}};
-  const std::int64_t tasks = (head.tokens + kRows - 1) / kRows;
+  const std::int64_t rowsOfTask = rowsPerTask(head.tokens);
+  const std::int64_t tasks = (head.tokens + rowsOfTask - 1) / rowsOfTask;
   parallelFor(tasks, [&](std::int64_t task) {
-    Sweep sweep(rule, head.k.data());
-    const std::int64_t begin = (tasks - 1 - task) * kRows;
-    for (std::int64_t t = begin; t < begin + kRows; t += sweep.lanes()) {
-      std::vector<QueryRow> rows;
-      for (std::int64_t row = t; row < std::min(t + sweep.lanes(), head.tokens); ++row) {
-        rows.push_back({row, head.q.data() + row * head.dim, 0});
-      }
-      sweep.load(rows, false);
-      sweep.run(0, head.tokens, [](std::int64_t, int, const float*) {});
+    const std::int64_t begin = (tasks - 1 - task) * rowsOfTask;
+    std::vector<QueryRow> rows;
+    for (std::int64_t row = begin; row < std::min(begin + rowsOfTask, head.tokens); ++row) {
+      rows.push_back({row, head.q.data() + row * head.dim, 0});
     }
+    Sweep sweep({head.dim, {}, {}}, head.k.data());
+    sweep.load(rows, false);
+    sweep.run(0, head.tokens, [](std::size_t, std::int64_t, int, const float*) {});
   });
 }
 

@@ -46,9 +46,10 @@ at::Tensor plainLoop(const Engine& engine, const at::Tensor& ids, bool logits) {
   const plan::Decoder& decoder = engine.decoder();
   const Weights& w = engine.weights;
   const std::int64_t tokens = ids.size(0);
-  const RotaryTable table = rotaryTable(makeRope(decoder.ropes[0], tokens, ""), 0, tokens, engine.headDevice);
-  const at::Tensor cos = at::cat({table.cos, table.cos}, -1).to(engine.type);
-  const at::Tensor sin = at::cat({table.sin, table.sin}, -1).to(engine.type);
+  const RotaryTable table =
+      rotaryTable(makeRope(decoder.ropes[0], tokens, ""), 0, tokens, engine.placement.head.device);
+  const at::Tensor cos = at::cat({table.cos, table.cos}, -1).to(engine.type());
+  const at::Tensor sin = at::cat({table.sin, table.sin}, -1).to(engine.type());
   at::Tensor x = at::embedding(w[decoder.embedding], ids).unsqueeze(0);
   for (const plan::Layer& layer : decoder.layers) {
     const plan::Attention& a = layer.attention;
@@ -100,7 +101,7 @@ int main(int argc, char** argv) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     ids[i] = static_cast<std::int64_t>((i * i * 31 + 7 * i + 3) % static_cast<std::size_t>(engine.decoder().vocab));
   }
-  const at::Tensor idTensor = at::from_blob(ids.data(), {tokens}, at::kLong).to(engine.headDevice);
+  const at::Tensor idTensor = at::from_blob(ids.data(), {tokens}, at::kLong).to(engine.placement.head.device);
   enterEngine(engine, tokens);
 
   const auto run = [&](bool capture, bool loss, FloatType type = FloatType::F32) {
@@ -113,8 +114,8 @@ int main(int argc, char** argv) {
     };
   };
   bench::Table table(concat("prefill of ", engine.decoder().name, ", ", tokens, " tokens, ",
-                            arithmeticName(engine.type), ", ", engine.layerDevice.front().str(), ", ",
-                            at::get_num_threads(), " threads"));
+                            arithmeticName(engine.type()), ", ", engine.placement.device(), ", ", at::get_num_threads(),
+                            " threads"));
   table.add("plain loop, last logits", [&] { plainLoop(engine, idTensor, false).sum().item<float>(); });
   table.add("prefill, no capture, no head", run(false, false), "plain loop, last logits");
   table.add("prefill, capture, no head", run(true, false), "prefill, no capture, no head");

@@ -30,14 +30,16 @@ HeadView randomHead(std::int64_t tokens, int dim) {
 
 // One thread, as computeTile at level 0.
 void bareProduct(const HeadView& head, const MapRange& range) {
+  const std::int64_t rowsOfTask = rowsPerTask(range.rows());
   Sweep sweep({head.dim, {}, {}}, head.k.data());
-  for (std::int64_t t = range.rowBegin; t < range.rowEnd; t += sweep.lanes()) {
-    std::vector<QueryRow> rows;
-    for (std::int64_t row = t; row < std::min(t + sweep.lanes(), range.rowEnd); ++row) {
+  std::vector<QueryRow> rows;
+  for (std::int64_t t = range.rowBegin; t < range.rowEnd; t += rowsOfTask) {
+    rows.clear();
+    for (std::int64_t row = t; row < std::min(t + rowsOfTask, range.rowEnd); ++row) {
       rows.push_back({row, head.q.data() + row * head.dim, 0});
     }
     sweep.load(rows, false);
-    sweep.run(range.colBegin, range.colEnd, [](std::int64_t, int, const float*) {});
+    sweep.run(range.colBegin, range.colEnd, [](std::size_t, std::int64_t, int, const float*) {});
   }
 }
 
