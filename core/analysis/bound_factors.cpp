@@ -51,16 +51,6 @@ void lengthsOf(const RotatedForm& form, const double* row, double* lengths) {
   }
 }
 
-/// Rows [tokens, width] filled one by one.
-template <typename Fill>
-std::shared_ptr<const PackedRows> packedFactors(std::int64_t tokens, std::int64_t width, Fill fill) {
-  std::vector<double> rows(static_cast<std::size_t>(tokens * width), 0.0);
-  for (std::int64_t i = 0; i < tokens; ++i) {
-    fill(i, rows.data() + i * width);
-  }
-  return std::make_shared<const PackedRows>(rows.data(), tokens, width);
-}
-
 /// Splits D on channel m: mean and half difference of its two weights.
 struct ChannelWeight {
   double mean = 1, half = 0;
@@ -239,7 +229,7 @@ void RotatedForm::rotate(std::int64_t at, double* row) const {
 }
 
 std::shared_ptr<const PackedRows> columnKeys(const RotatedForm& form) {
-  return packedFactors(form.tokens(), 1 + form.channels(), [&form](std::int64_t i, double* right) {
+  return std::make_shared<const PackedRows>(form.tokens(), 1 + form.channels(), [&form](std::int64_t i, double* right) {
     right[0] = norm(form.weightedKey(i), form.dim());
     lengthsOf(form, form.weightedKey(i), right + 1);
   });
@@ -258,7 +248,8 @@ BoundFactors diagonalFactors(const RotatedForm& form) {
   const DriftTerms drift(form);
   const std::int64_t width = 2 + drift.width(form.channels());
   const SplitWeight split = splitWeight(form);
-  const auto right = packedFactors(form.tokens(), width, [&](std::int64_t i, double* row) {
+  const auto right = std::make_shared<const PackedRows>(form.tokens(), width, [&](std::int64_t i, double* row) {
+    row[0] = row[1] = 0;
     if (i + 1 < form.tokens()) {
       row[0] = form.weighted() ? weightedDistance(split.mean, form.k(i + 1), nullptr) +
                                      weightedDistance(split.half, form.k(i + 1), nullptr)
@@ -278,14 +269,16 @@ BoundFactors diagonalFactors(const RotatedForm& form) {
 }
 
 BoundFactors periodFactors(const RotatedForm& form, std::int64_t period) {
-  const auto right = packedFactors(form.tokens(), 1 + form.channels(),
-                                   [&, sines = SineFactors(form)](std::int64_t i, double* row) mutable {
-                                     if (i >= period) {
-                                       row[0] = distance(form.k(i - period), form.k(i), form.dim());
-                                       lengthsOf(form, form.k(i), row + 1);
-                                       sines.scale(form, form.position(i) - form.position(i - period), row + 1);
-                                     }
-                                   });
+  const auto right = std::make_shared<const PackedRows>(
+      form.tokens(), 1 + form.channels(), [&, sines = SineFactors(form)](std::int64_t i, double* row) mutable {
+        if (i < period) {
+          std::fill_n(row, 1 + form.channels(), 0.0);
+          return;
+        }
+        row[0] = distance(form.k(i - period), form.k(i), form.dim());
+        lengthsOf(form, form.k(i), row + 1);
+        sines.scale(form, form.position(i) - form.position(i - period), row + 1);
+      });
   const auto left = [&form](std::int64_t t, double* row) {
     row[0] = norm(form.weightedQuery(t), form.dim());
     lengthsOf(form, form.weightedQuery(t), row + 1);

@@ -9,10 +9,7 @@ namespace headscope {
 void channelLengths(const Rope& rope, const double* row, double* lengths) {
   const int channels = rope.channels();
   if (rope.pairing == RopePairing::Half) {
-    const double* other = row + channels;
-    for (int m = 0; m < channels; ++m) {
-      lengths[m] = std::sqrt(row[m] * row[m] + other[m] * other[m]);
-    }
+    rowKernels().lengths(row, row + channels, channels, lengths);
     return;
   }
   for (int m = 0; m < channels; ++m) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/analysis/row_kernels.h"
+
 namespace headscope {
 namespace {
 
@@ -35,15 +37,8 @@ struct Products {
   std::vector<double> power;  ///< Σ weight · |Q|²
 
   void add(const Spectrum& q, const Spectrum& k, double weight) {
-    double* crossRe = cross.re.data();
-    double* crossIm = cross.im.data();
-    double* total = power.data();
-    const double *qRe = q.re.data(), *qIm = q.im.data(), *kRe = k.re.data(), *kIm = k.im.data();
-    for (std::size_t f = 0; f < power.size(); ++f) {
-      crossRe[f] += qRe[f] * kRe[f] + qIm[f] * kIm[f];
-      crossIm[f] += qIm[f] * kRe[f] - qRe[f] * kIm[f];
-      total[f] += weight * (qRe[f] * qRe[f] + qIm[f] * qIm[f]);
-    }
+    rowKernels().crossPower(q.re.data(), q.im.data(), k.re.data(), k.im.data(), weight,
+                            static_cast<std::int64_t>(power.size()), cross.re.data(), cross.im.data(), power.data());
   }
 };
 

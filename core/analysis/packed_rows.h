@@ -3,6 +3,7 @@
 // Rows (keys, factors of a bound) in the panel layout that the product kernel reads.
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/analysis/row_kernels.h"
@@ -14,6 +15,8 @@ class PackedRows {
   PackedRows() = default;
   /// `rows` [count, width], row-major.
   PackedRows(const double* rows, std::int64_t count, std::int64_t width);
+  /// Rows that are made one by one: fill(index, row) writes all of row [width].
+  PackedRows(std::int64_t count, std::int64_t width, const std::function<void(std::int64_t, double*)>& fill);
 
   std::int64_t count() const noexcept { return count_; }
   std::int64_t width() const noexcept { return width_; }
@@ -29,6 +32,8 @@ class PackedRows {
   }
 
  private:
+  void place(std::int64_t index, const double* row);
+
   std::int64_t count_ = 0, width_ = 0;
   std::vector<double> panels_;
 };

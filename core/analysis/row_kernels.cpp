@@ -18,6 +18,9 @@ constexpr const char* kName = "plain";
 inline Wide multiplyAdd(Wide a, Wide b, Wide c) {
   return a * b + c;
 }
+inline Wide squareRoot(Wide a) {
+  return Wide{__builtin_sqrt(a[0]), __builtin_sqrt(a[1])};
+}
 #include "core/analysis/row_kernels.inl"
 }  // namespace plain
 
@@ -32,6 +35,9 @@ constexpr const char* kName = "avx2";
 inline Wide multiplyAdd(Wide a, Wide b, Wide c) {
   return _mm256_fmadd_pd(a, b, c);
 }
+inline Wide squareRoot(Wide a) {
+  return _mm256_sqrt_pd(a);
+}
 #include "core/analysis/row_kernels.inl"
 }  // namespace avx2
 #pragma GCC pop_options
@@ -45,6 +51,9 @@ constexpr int kLanes = 8, kRowsAtOnce = 8;
 constexpr const char* kName = "avx512";
 inline Wide multiplyAdd(Wide a, Wide b, Wide c) {
   return _mm512_fmadd_pd(a, b, c);
+}
+inline Wide squareRoot(Wide a) {
+  return _mm512_maskz_sqrt_pd(0xFF, a);  // the plain one warns of an uninitialised value in GCC 12
 }
 #include "core/analysis/row_kernels.inl"
 }  // namespace avx512

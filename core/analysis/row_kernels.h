@@ -44,6 +44,10 @@ struct RowKernels {
   double (*overlap)(const double* a, const double* b, std::int64_t n);             ///< Σ min(a_i, b_i)
   void (*add)(const double* a, std::int64_t n, double* sum);                       ///< sum_i += a_i
   void (*addScaled)(const double* a, double factor, std::int64_t n, double* sum);  ///< sum_i += factor · a_i
+  void (*lengths)(const double* x, const double* y, std::int64_t n, double* out);  ///< out_i = √(x_i² + y_i²)
+  /// cross += q conj(k), power += weight · |q|², element by element of complex q and k.
+  void (*crossPower)(const double* qRe, const double* qIm, const double* kRe, const double* kIm, double weight,
+                     std::int64_t n, double* crossRe, double* crossIm, double* power);
   /// One radix-4 step of Stockham's Fourier transform over split real and imaginary parts: groups · 4 sequences of
   /// `stride` interleaved elements; stride is 1 (groups a multiple of 4) or a multiple of 4. rootsRe/Im[j] = e^{−2πi j
   /// / n}.

@@ -1,5 +1,6 @@
 // Included once per instruction set by row_kernels.cpp, inside a namespace that defines
-//   Wide (vector of kLanes doubles), WideBits (same of int64), kLanes, kRowsAtOnce, multiplyAdd(a, b, c) = a·b + c.
+//   Wide (vector of kLanes doubles), WideBits (same of int64), kLanes, kRowsAtOnce, multiplyAdd(a, b, c) = a·b + c,
+//   squareRoot(a).
 // No templates: GCC gives a template the instruction set of the place where it is instantiated.
 
 inline Wide broadcast(double value) {
@@ -133,8 +134,8 @@ inline void productRow(const double* row, std::int64_t width, const double* pane
   }
 }
 
-void product(const double* rows, std::int64_t count, std::int64_t width, const double* panels,
-             std::int64_t firstPanel, std::int64_t lastPanel, double scale, double* out, std::int64_t stride) {
+void product(const double* rows, std::int64_t count, std::int64_t width, const double* panels, std::int64_t firstPanel,
+             std::int64_t lastPanel, double scale, double* out, std::int64_t stride) {
   const std::int64_t tiled = count / kRowsAtOnce * kRowsAtOnce;
   for (std::int64_t p = firstPanel; p < lastPanel && tiled > 0; ++p) {
     for (std::int64_t part = 0; part < kPanel; part += 2 * kLanes) {
@@ -285,6 +286,35 @@ void addScaled(const double* a, double factor, std::int64_t n, double* total) {
   }
 }
 
+void lengths(const double* x, const double* y, std::int64_t n, double* out) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Wide a = load(x + i), b = load(y + i);
+    store(out + i, squareRoot(multiplyAdd(a, a, b * b)));
+  }
+  if (i < n) {
+    const Wide a = loadPart(x + i, n - i, 0), b = loadPart(y + i, n - i, 0);
+    storePart(out + i, squareRoot(multiplyAdd(a, a, b * b)), n - i);
+  }
+}
+
+void crossPower(const double* qRe, const double* qIm, const double* kRe, const double* kIm, double weight,
+                std::int64_t n, double* crossRe, double* crossIm, double* power) {
+  const Wide factor = broadcast(weight);
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Wide a = load(qRe + i), b = load(qIm + i), c = load(kRe + i), d = load(kIm + i);
+    store(crossRe + i, multiplyAdd(a, c, multiplyAdd(b, d, load(crossRe + i))));
+    store(crossIm + i, multiplyAdd(b, c, load(crossIm + i) - a * d));
+    store(power + i, multiplyAdd(factor, multiplyAdd(a, a, b * b), load(power + i)));
+  }
+  for (; i < n; ++i) {
+    crossRe[i] += qRe[i] * kRe[i] + qIm[i] * kIm[i];
+    crossIm[i] += qIm[i] * kRe[i] - qRe[i] * kIm[i];
+    power[i] += weight * (qRe[i] * qRe[i] + qIm[i] * qIm[i]);
+  }
+}
+
 // Fourier steps work on four numbers at once on every processor: the shortest stride is four.
 typedef double Four __attribute__((vector_size(32)));
 typedef std::int64_t WideIndex __attribute__((vector_size(32)));
@@ -380,7 +410,8 @@ RowTightness tightness(const double* a, const double* b, const double* bound, st
     const std::int64_t rest = n - i < kLanes ? n - i : kLanes;
     const bool whole = rest == kLanes;
     const Wide limit = whole ? load(bound + i) : loadPart(bound + i, rest, 0);
-    const Wide measured = absolute(whole ? load(a + i) - load(b + i) : loadPart(a + i, rest, 0) - loadPart(b + i, rest, 0));
+    const Wide measured =
+        absolute(whole ? load(a + i) - load(b + i) : loadPart(a + i, rest, 0) - loadPart(b + i, rest, 0));
     const auto positive = limit > 0;
     const Wide ratio = positive ? measured / (positive ? limit : broadcast(1)) : broadcast(0);
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -392,9 +423,14 @@ RowTightness tightness(const double* a, const double* b, const double* bound, st
     ratioMax = larger(ratio, ratioMax);
     excess = larger(measured - limit, excess);
   }
-  return {pairs,           lanesMaximum(measuredMax), lanesMaximum(boundMax), lanesSum(ratioSum),
-          lanesMaximum(ratioMax), lanesMaximum(excess)};
+  return {pairs,
+          lanesMaximum(measuredMax),
+          lanesMaximum(boundMax),
+          lanesSum(ratioSum),
+          lanesMaximum(ratioMax),
+          lanesMaximum(excess)};
 }
 
-constexpr RowKernels kKernels{kName,           product,   exponentials, maximum, absoluteMaximum, sum,         dot,
-                              squaredDistance, maskedSum, overlap,      add,     addScaled,       fourierStep, tightness};
+constexpr RowKernels kKernels{kName,           product,   exponentials, maximum, absoluteMaximum, sum,     dot,
+                              squaredDistance, maskedSum, overlap,      add,     addScaled,       lengths, crossPower,
+                              fourierStep,     tightness};

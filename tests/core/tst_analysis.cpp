@@ -150,6 +150,15 @@ void TestAnalysis::kernelsAgree() {
     for (std::size_t i = 0; i < size; ++i) {
       QVERIFY(near(scaled[i], b[i] + 2.5 * a[i]));
     }
+    std::vector<double> lengths(size), crossRe = a, crossIm = b, power = c;
+    kernels.lengths(a.data(), b.data(), n, lengths.data());
+    kernels.crossPower(a.data(), b.data(), c.data(), p.data(), 0.7, n, crossRe.data(), crossIm.data(), power.data());
+    for (std::size_t i = 0; i < size; ++i) {
+      QVERIFY(near(lengths[i], std::hypot(a[i], b[i])));
+      QVERIFY(near(crossRe[i], a[i] + a[i] * c[i] + b[i] * p[i], 1e-11));
+      QVERIFY(near(crossIm[i], b[i] + b[i] * c[i] - a[i] * p[i], 1e-11));
+      QVERIFY(near(power[i], c[i] + 0.7 * (a[i] * a[i] + b[i] * b[i])));
+    }
     const RowTightness got = kernels.tightness(a.data(), b.data(), c.data(), n);
     QCOMPARE(got.pairs, tight.pairs);
     QCOMPARE(got.measuredMax, tight.measuredMax);
