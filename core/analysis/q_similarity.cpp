@@ -245,16 +245,18 @@ std::vector<double> cosineByLag(const RowsView& rows) {
     return {};
   }
   // Two dims make one complex signal; the real part of its autocorrelation is the sum of theirs.
-  const std::vector<double> units = unitRows(rows);
+  std::vector<double> factors = rowNorms(rows);
+  std::transform(factors.begin(), factors.end(), factors.begin(), [](double norm) { return 1 / norm; });
   Fourier& fourier = Fourier::ofLength(2 * rows.rows);
   Spectrum signal = fourier.zeros(), power = fourier.zeros();
   for (int d = 0; d < rows.dim; d += 2) {
     std::fill(signal.re.begin(), signal.re.end(), 0.0);
     std::fill(signal.im.begin(), signal.im.end(), 0.0);
     for (std::int64_t t = 0; t < rows.rows; ++t) {
-      const double* row = units.data() + t * rows.dim + d;
-      signal.re[static_cast<std::size_t>(t)] = row[0];
-      signal.im[static_cast<std::size_t>(t)] = d + 1 < rows.dim ? row[1] : 0.0;
+      const double* row = rows.row(t) + d;
+      const auto index = static_cast<std::size_t>(t);
+      signal.re[index] = row[0] * factors[index];
+      signal.im[index] = d + 1 < rows.dim ? row[1] * factors[index] : 0.0;
     }
     fourier.forward(signal);
     for (std::size_t f = 0; f < power.re.size(); ++f) {
