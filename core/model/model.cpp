@@ -1,5 +1,6 @@
 #include "core/model/model.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -37,13 +38,14 @@ class TorchModel : public Model {
   explicit TorchModel(Engine engine) : engine_(std::move(engine)), info_(modelInfo(engine_.files)) {}
 
   const ModelInfo& info() const override { return info_; }
-  std::string device() const override { return engine_.layerDevice.front().str(); }
-  std::string arithmetic() const override { return arithmeticName(engine_.type); }
+  std::string device() const override { return engine_.placement.device(); }
+  std::string arithmetic() const override { return arithmeticName(engine_.type()); }
 
   RunResult run(std::span<const std::int64_t> ids, const RunOptions& options, const JobControl& control) override {
     return guarded(info_.name, [&] {
       const c10::InferenceMode inference;
-      enterEngine(engine_, static_cast<std::int64_t>(ids.size()));
+      const auto tokens = static_cast<std::int64_t>(ids.size());
+      enterEngine(engine_, options.block > 0 ? std::min(options.block, tokens) : tokens);
       return prefill(engine_, ids, options, control);
     });
   }

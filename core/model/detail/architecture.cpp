@@ -360,7 +360,7 @@ plan::Decoder makePlan(const Architecture& a) {
   decoder.logitScale = a.logitScale;
   decoder.finalSoftcap = a.finalSoftcap;
   decoder.notes = a.notes;
-  decoder.tensors = plan::numberTensors(decoder);
+  plan::numberTensors(decoder);
   return decoder;
 }
 

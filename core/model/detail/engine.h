@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "core/model/detail/model_files.h"
+#include "core/model/detail/placement.h"
 #include "core/model/detail/weights.h"
 #include "core/model/model.h"
 
@@ -16,15 +17,16 @@ namespace headscope {
 
 struct Engine {
   ModelFiles files;
+  Placement placement;
   Weights weights{0};
-  at::ScalarType type = at::kFloat;
-  std::vector<at::Device> layerDevice;  ///< [layers]
-  at::Device embeddingDevice{at::kCPU};
-  at::Device headDevice{at::kCPU};
   int threads = 1;
   std::int64_t layerParameters = 0;  ///< mean over the layers
 
   const plan::Decoder& decoder() const noexcept { return files.decoder; }
+  int layers() const noexcept { return static_cast<int>(files.decoder.layers.size()); }
+  const Place& place(int layer) const { return placement.of(layer); }
+  at::ScalarType type() const { return placement.layers.front().type; }
+  bool usesGpu() const;
 };
 
 Engine loadEngine(const std::filesystem::path& path, const ModelOptions& options, const JobControl& control);
@@ -34,5 +36,8 @@ std::string arithmeticName(at::ScalarType type);
 /// Sets the calling thread up for LibTorch work on `rows` tokens at a time: clean vector registers, and as many
 /// threads as the work of one layer is worth.
 void enterEngine(const Engine& engine, std::int64_t rows);
+
+/// Waits until the GPUs have done what was asked of them.
+void synchronize(const Engine& engine);
 
 }  // namespace headscope

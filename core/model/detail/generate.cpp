@@ -64,19 +64,20 @@ class Generation {
       fed_ += count;
     }
     const at::Tensor normed = applyNorm(engine_.weights, engine_.decoder().finalNorm,
-                                        last.narrow(0, last.size(0) - 1, 1).to(engine_.headDevice));
+                                        placed(last.narrow(0, last.size(0) - 1, 1), engine_.placement.head));
     return headLogits(engine_.weights, engine_.decoder(), normed).select(0, 0).to(at::kCPU);
   }
 
   at::Tensor feed(std::int64_t first, std::int64_t count) {
-    const at::Tensor ids = at::from_blob(ids_.data() + first, {count}, at::kLong).to(engine_.embeddingDevice);
+    const at::Tensor ids =
+        at::from_blob(ids_.data() + first, {count}, at::kLong).to(engine_.placement.embedding.device);
     at::Tensor x = embed(engine_.weights, engine_.decoder(), ids);
     const at::Tensor extra = perLayerInputs(engine_.weights, engine_.decoder(), ids, x);
-    for (int layer = 0; layer < static_cast<int>(engine_.layerDevice.size()); ++layer) {
+    for (int layer = 0; layer < engine_.layers(); ++layer) {
       control_.checkpoint();
-      const at::Device device = engine_.layerDevice[static_cast<std::size_t>(layer)];
-      const at::Tensor own = extra.defined() ? extra.select(1, layer).to(device) : at::Tensor();
-      x = step_->run(layer, first, x.to(device), own, nullptr);
+      const Place& place = engine_.place(layer);
+      const at::Tensor own = extra.defined() ? placed(extra.select(1, layer), place) : at::Tensor();
+      x = step_->run(layer, first, placed(x, place), own, nullptr);
     }
     return x;
   }

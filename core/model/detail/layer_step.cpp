@@ -22,7 +22,8 @@ void copyRows(const at::Tensor& target, std::int64_t first, const at::Tensor& ro
 }  // namespace
 
 CaptureRows::CaptureRows(const CaptureBuilder::Target& target, FloatType type, const CaptureBuilder::LayerShape& shape,
-                         std::int64_t tokens) {
+                         std::int64_t tokens, CaptureTransfer* transfer)
+    : transfer_(transfer) {
   const auto over = [&](std::byte* data, int heads) {
     return data == nullptr ? at::Tensor()
                            : at::from_blob(data, {heads, tokens, shape.dim}, at::dtype(scalarType(type)));
@@ -33,22 +34,34 @@ CaptureRows::CaptureRows(const CaptureBuilder::Target& target, FloatType type, c
   lse_ = at::from_blob(target.lse, {shape.heads, tokens}, at::dtype(at::kFloat));
 }
 
+void CaptureRows::put(const at::Tensor& target, std::int64_t first, const at::Tensor& rows) {
+  if (!target.defined()) {
+    return;
+  }
+  const at::Tensor place = target.narrow(1, first, rows.size(1));
+  if (rows.is_cuda() && transfer_ != nullptr) {
+    transfer_->copy(rows, place);
+  } else {
+    place.copy_(rows);
+  }
+}
+
 void CaptureRows::queries(std::int64_t first, const at::Tensor& q) {
-  copyRows(q_, first, q);
+  put(q_, first, q.transpose(0, 1));
 }
 void CaptureRows::keys(std::int64_t first, const at::Tensor& k) {
-  copyRows(k_, first, k);
+  put(k_, first, k.transpose(0, 1));
 }
 void CaptureRows::values(std::int64_t first, const at::Tensor& v) {
-  copyRows(v_, first, v);
+  put(v_, first, v.transpose(0, 1));
 }
 void CaptureRows::logSumExp(std::int64_t first, const at::Tensor& lse) {
-  lse_.narrow(1, first, lse.size(1)).copy_(lse);
+  put(lse_, first, lse);
 }
 
 RotaryTables::RotaryTables(const plan::Decoder& decoder, const std::vector<Rope>& ropes, std::int64_t tokens) {
   for (std::size_t i = 0; i < decoder.ropes.size(); ++i) {
-    tables_.push_back(rotaryTable(ropes[i], 0, tokens, at::kCPU));
+    tables_.push_back({rotaryTable(ropes[i], 0, tokens, at::kCPU)});
   }
 }
 
@@ -57,14 +70,18 @@ std::optional<RotaryTable> RotaryTables::rows(const plan::Attention& attention, 
   if (!attention.rope) {
     return std::nullopt;
   }
-  RotaryTable& whole = tables_[static_cast<std::size_t>(*attention.rope)];
-  if (whole.cos.device() != device) {  // layers on one device come one after the other
-    whole.cos = whole.cos.to(device);
-    whole.sin = whole.sin.to(device);
+  std::vector<RotaryTable>& copies = tables_[static_cast<std::size_t>(*attention.rope)];
+  auto found = std::find_if(copies.begin(), copies.end(),
+                            [&](const RotaryTable& table) { return table.cos.device() == device; });
+  if (found == copies.end()) {
+    RotaryTable copy = copies.front();
+    copy.cos = copy.cos.to(device);
+    copy.sin = copy.sin.to(device);
+    found = copies.insert(copies.end(), copy);
   }
-  RotaryTable rows = whole;
-  rows.cos = whole.cos.narrow(0, first, count);
-  rows.sin = whole.sin.narrow(0, first, count);
+  RotaryTable rows = *found;
+  rows.cos = found->cos.narrow(0, first, count);
+  rows.sin = found->sin.narrow(0, first, count);
   return rows;
 }
 

@@ -12,9 +12,14 @@
 #include "core/capture/capture.h"
 #include "core/model/detail/attention.h"
 #include "core/model/detail/block.h"
+#include "core/model/detail/capture_transfer.h"
 #include "core/model/detail/engine.h"
 
 namespace headscope {
+
+inline at::Tensor placed(const at::Tensor& x, const Place& place) {
+  return x.to(place.device, place.type);
+}
 
 /// Keys and values of one layer as the dot product reads them, [G, capacity, D].
 struct KeyValues {
@@ -22,11 +27,11 @@ struct KeyValues {
   at::Tensor kBeforeRope;  ///< only where another layer borrows these keys and the capture needs them again
 };
 
-/// Where the captured rows of one layer go.
+/// Where the captured rows of one layer go: straight there, or by way of `transfer` from a GPU.
 class CaptureRows {
  public:
   CaptureRows(const CaptureBuilder::Target& target, FloatType type, const CaptureBuilder::LayerShape& shape,
-              std::int64_t tokens);
+              std::int64_t tokens, CaptureTransfer* transfer);
 
   void queries(std::int64_t first, const at::Tensor& q);      ///< [rows, H, D]
   void keys(std::int64_t first, const at::Tensor& k);         ///< [rows, G, D]
@@ -34,6 +39,10 @@ class CaptureRows {
   void logSumExp(std::int64_t first, const at::Tensor& lse);  ///< [H, rows]
 
  private:
+  /// `rows` [heads, rows, …] to rows first … of `target`.
+  void put(const at::Tensor& target, std::int64_t first, const at::Tensor& rows);
+
+  CaptureTransfer* transfer_;
   at::Tensor q_, k_, v_, lse_;  ///< over the target's memory, [heads, tokens, D]; undefined where there is none
 };
 
@@ -46,7 +55,7 @@ class RotaryTables {
                                   const at::Device& device);
 
  private:
-  std::vector<RotaryTable> tables_;
+  std::vector<std::vector<RotaryTable>> tables_;  ///< of each RoPE: one a device, the CPU's first
 };
 
 class LayerStep {

@@ -19,6 +19,7 @@ class Numbering {
       tensor.slot = found->second;
       if (isNew) {
         tensors_.push_back(tensor);
+        layers_.push_back(layer_);
       }
     }
   }
@@ -59,9 +60,17 @@ class Numbering {
     (visit(parts), ...);
   }
 
-  std::vector<Tensor> take() { return std::move(tensors_); }
+  /// What comes next belongs to that layer.
+  void enter(int layer) { layer_ = layer; }
+
+  void give(Decoder& decoder) {
+    decoder.tensors = std::move(tensors_);
+    decoder.tensorLayers = std::move(layers_);
+  }
 
  private:
+  int layer_ = -1;
+  std::vector<int> layers_;
   std::unordered_map<std::string, int> slots_;
   std::vector<Tensor> tensors_;
 };
@@ -84,16 +93,19 @@ AttentionSpec attentionSpec(const Attention& attention) {
   return spec;
 }
 
-std::vector<Tensor> numberTensors(Decoder& decoder) {
+void numberTensors(Decoder& decoder) {
   Numbering numbering;
   numbering.visit(decoder.embedding);
   PerLayerInputs& extra = decoder.perLayerInputs;
   numbering.visitAll(extra.embedding, extra.projection, extra.norm);
+  int index = 0;
   for (Layer& layer : decoder.layers) {
+    numbering.enter(index++);
     numbering.visit(layer);
   }
+  numbering.enter(index);
   numbering.visitAll(decoder.finalNorm, decoder.head);
-  return numbering.take();
+  numbering.give(decoder);
 }
 
 }  // namespace headscope::plan

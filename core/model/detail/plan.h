@@ -171,13 +171,14 @@ struct Decoder {
   double logitScale = 1;
   std::optional<double> finalSoftcap;
   std::vector<std::string> notes;
-  std::vector<Tensor> tensors;  ///< all that is read, by slot
+  std::vector<Tensor> tensors;    ///< all that is read, by slot
+  std::vector<int> tensorLayers;  ///< by slot: the layer that reads it first; −1 before, number of layers behind
 };
 
 /// What the capture says about a layer's logits.
 AttentionSpec attentionSpec(const Attention& attention);
 
-/// Gives every tensor its slot; returns the tensors by slot, in the order in which they are first used.
-std::vector<Tensor> numberTensors(Decoder& decoder);
+/// Gives every tensor its slot, in the order of first use, and fills `tensors` and `tensorLayers`.
+void numberTensors(Decoder& decoder);
 
 }  // namespace headscope::plan

@@ -10,6 +10,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/logsumexp.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/util/Exception.h>
 
 #include "core/model/detail/layer_step.h"
 #include "core/model/detail/memory.h"
@@ -17,7 +19,11 @@
 namespace headscope {
 namespace {
 
-constexpr std::int64_t kLogitElements = std::int64_t{1} << 25;  // of one block: 128 MiB in float32
+constexpr std::int64_t kHostBlock = 1024;
+constexpr std::int64_t kGpuBlock = 8192;
+constexpr std::int64_t kSmallestBlock = 128;
+constexpr std::int64_t kHostLogits = std::int64_t{1} << 25;  // of one block: 128 MiB in float32
+constexpr std::int64_t kGpuLogits = std::int64_t{1} << 28;
 
 CaptureHeader captureHeader(const Engine& engine, std::span<const std::int64_t> ids, const RunOptions& options,
                             std::vector<Rope> ropes) {
@@ -26,7 +32,7 @@ CaptureHeader captureHeader(const Engine& engine, std::span<const std::int64_t> 
   CaptureHeader header;
   header.model = decoder.name;
   header.family = decoder.family;
-  header.layers = static_cast<int>(decoder.layers.size());
+  header.layers = engine.layers();
   header.heads = first.heads;
   header.kvHeads = first.kvHeads;
   header.headDim = first.headDim;
@@ -47,25 +53,28 @@ class Prefill {
         control_(control),
         ids_(ids),
         tokens_(static_cast<std::int64_t>(ids.size())),
-        block_(std::min(tokens_, options.block > 0 ? options.block : std::int64_t{1024})),
+        block_(std::min(tokens_, options.block > 0  ? options.block
+                                 : engine.usesGpu() ? kGpuBlock
+                                                    : kHostBlock)),
         ropes_(ropesFor(decoder_, tokens_)),
         tables_(decoder_, ropes_, tokens_),
-        step_(engine, tables_, tokens_, options.fusedAttention ? AttentionPath::Auto : AttentionPath::Blocks) {}
+        step_(engine, tables_, tokens_, options.fusedAttention ? AttentionPath::Auto : AttentionPath::Blocks) {
+    result_.notes = engine.placement.notes;
+  }
 
   RunResult run() {
     const auto begin = std::chrono::steady_clock::now();
     startCapture();
     const at::Tensor ids = at::from_blob(const_cast<std::int64_t*>(ids_.data()), {tokens_}, at::kLong);
-    at::Tensor x = embed(engine_.weights, decoder_, ids.to(engine_.embeddingDevice));
-    const at::Tensor extra = perLayerInputs(engine_.weights, decoder_, ids.to(engine_.embeddingDevice), x);
-    for (int layer = 0; layer < static_cast<int>(decoder_.layers.size()); ++layer) {
+    const at::Tensor there = ids.to(engine_.placement.embedding.device);
+    at::Tensor x = embed(engine_.weights, decoder_, there);
+    const at::Tensor extra = perLayerInputs(engine_.weights, decoder_, there, x);
+    for (int layer = 0; layer < engine_.layers(); ++layer) {
       runLayer(layer, x, extra);
     }
-    if (builder_) {
-      builder_->finish();
-      result_.capture = builder_->capture();
-    }
     runHead(x, ids);
+    finishCapture();
+    synchronize(engine_);
     result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     result_.peakBytes = peakResidentBytes();
     return std::move(result_);
@@ -83,45 +92,93 @@ class Prefill {
     options.sinks = sinksOf(engine_.files);
     options.file = options_.file;
     builder_.emplace(captureHeader(engine_, ids_, options_, ropes_), tokens_, options);
+    if (engine_.usesGpu()) {
+      transfer_.emplace(std::max(1, engine_.threads / 2));
+    }
     if (options_.started) {
       options_.started(builder_->capture());
     }
   }
 
-  void runLayer(int layer, at::Tensor& x, const at::Tensor& extra) {
-    const at::Device device = engine_.layerDevice[static_cast<std::size_t>(layer)];
-    x = x.to(device);
-    std::optional<CaptureRows> rows;
+  void finishCapture() {
+    if (transfer_) {
+      transfer_->finish();
+      publish();
+    }
     if (builder_) {
-      rows.emplace(builder_->target(layer), options_.captureType,
-                   layerShapes(decoder_)[static_cast<std::size_t>(layer)], tokens_);
-    }
-    for (std::int64_t first = 0; first < tokens_; first += block_) {
-      control_.checkpoint("prefill", layer * tokens_ + first, std::int64_t{layers()} * tokens_);
-      at::Tensor block = x.narrow(0, first, std::min(block_, tokens_ - first));
-      report(layer, first, block);
-      const at::Tensor own =
-          extra.defined() ? extra.narrow(0, first, block.size(0)).select(1, layer).to(device) : at::Tensor();
-      const at::Tensor output = step_.run(layer, first, block, own, rows ? &*rows : nullptr);
-      if (output.data_ptr() != block.data_ptr()) {
-        block.copy_(output);
-      }
-    }
-    step_.release(layer);
-    if (builder_) {
-      builder_->finishLayer(layer);
-    }
-    if (options_.layerDone) {
-      options_.layerDone(layer);
+      builder_->finish();
+      result_.capture = builder_->capture();
     }
   }
 
-  int layers() const { return static_cast<int>(decoder_.layers.size()); }
+  void runLayer(int layer, at::Tensor& x, const at::Tensor& extra) {
+    const Place& place = engine_.place(layer);
+    x = placed(x, place);
+    std::optional<CaptureRows> rows;
+    if (builder_) {
+      rows.emplace(builder_->target(layer), options_.captureType,
+                   layerShapes(decoder_)[static_cast<std::size_t>(layer)], tokens_, transfer_ ? &*transfer_ : nullptr);
+    }
+    for (std::int64_t first = 0; first < tokens_;) {
+      control_.checkpoint("prefill", layer * tokens_ + first, engine_.layers() * tokens_);
+      const at::Tensor block = x.narrow(0, first, std::min(block_, tokens_ - first));
+      report(layer, first, block);
+      const at::Tensor own =
+          extra.defined() ? placed(extra.narrow(0, first, block.size(0)).select(1, layer), place) : at::Tensor();
+      if (runBlock(layer, first, block, own, rows ? &*rows : nullptr)) {
+        first += block.size(0);
+      }
+    }
+    step_.release(layer);
+    endLayer(layer);
+  }
+
+  // False: the GPU's memory was not enough, `block` is as it was, and the next try will be with fewer rows.
+  bool runBlock(int layer, std::int64_t first, const at::Tensor& block, const at::Tensor& own, CaptureRows* rows) {
+    const at::Tensor before = block.is_cuda() ? block.clone() : at::Tensor();
+    try {
+      const at::Tensor output = step_.run(layer, first, block, own, rows);
+      if (output.data_ptr() != block.data_ptr()) {
+        block.copy_(output);
+      }
+      return true;
+    } catch (const c10::OutOfMemoryError&) {
+      if (!before.defined() || block.size(0) <= kSmallestBlock) {
+        throw;
+      }
+      block.copy_(before);
+    }
+    at::getDeviceAllocator(at::kCUDA)->emptyCache();
+    block_ = std::max(kSmallestBlock, block.size(0) / 2);
+    result_.notes.push_back(concat("GPU memory is short: blocks of ", block_, " tokens"));
+    return false;
+  }
+
+  void endLayer(int layer) {
+    if (transfer_) {
+      transfer_->endLayer(layer);
+    }
+    ended_ = layer + 1;
+    publish();
+  }
+
+  // Layers whose rows are where they belong become visible.
+  void publish() {
+    const int arrived = transfer_ ? transfer_->arrived() : ended_;
+    for (; published_ < arrived; ++published_) {
+      if (builder_) {
+        builder_->finishLayer(published_);
+      }
+      if (options_.layerDone) {
+        options_.layerDone(published_);
+      }
+    }
+  }
 
   void report(int layer, std::int64_t first, const at::Tensor& rows) const {
     if (options_.hidden) {
       const at::Tensor floats = rows.to(at::kCPU, at::kFloat).contiguous();
-      options_.hidden(layer, first, {floats.data_ptr<float>(), static_cast<std::size_t>(floats.numel())});
+      options_.hidden(layer, first, {floats.const_data_ptr<float>(), static_cast<std::size_t>(floats.numel())});
     }
   }
 
@@ -135,15 +192,16 @@ class Prefill {
     if (options_.logits) {
       result_.logits.resize(static_cast<std::size_t>(tokens_ * decoder_.vocab));
     }
-    const std::int64_t step = std::clamp<std::int64_t>(kLogitElements / decoder_.vocab, 1, block_);
+    const Place& place = engine_.placement.head;
+    const std::int64_t limit = place.device.is_cuda() ? kGpuLogits : kHostLogits;
+    const std::int64_t step = std::clamp<std::int64_t>(limit / decoder_.vocab, 1, block_);
     double sum = 0;
     for (std::int64_t first = 0; first < tokens_; first += step) {
       control_.checkpoint("output", first, tokens_);
-      const std::int64_t count = std::min(step, tokens_ - first);
-      const at::Tensor stream = x.narrow(0, first, count).to(engine_.headDevice);
+      const at::Tensor stream = placed(x.narrow(0, first, std::min(step, tokens_ - first)), place);
+      report(engine_.layers(), first, stream);
       const at::Tensor last = applyNorm(engine_.weights, decoder_.finalNorm, stream);
-      report(layers(), first, stream);
-      report(layers() + 1, first, last);
+      report(engine_.layers() + 1, first, last);
       if (head) {
         sum += headBlock(last, ids, first);
       }
@@ -181,6 +239,9 @@ class Prefill {
   RotaryTables tables_;
   LayerStep step_;
   std::optional<CaptureBuilder> builder_;
+  std::optional<CaptureTransfer> transfer_;  // after the builder: it writes into its memory
+  int ended_ = 0;                            // layers computed
+  int published_ = 0;                        // layers shown to readers
   RunResult result_;
 };
 

@@ -204,7 +204,7 @@ bool untieIfDifferent(plan::Decoder& decoder, const WeightFiles& files, const st
   decoder.head.weight.name = headName;
   decoder.notes.push_back(
       concat("the configuration ties head and embedding, but \"", headName, "\" is there and differs: it is used"));
-  decoder.tensors = plan::numberTensors(decoder);
+  plan::numberTensors(decoder);
   return true;
 }
 

@@ -42,28 +42,29 @@ at::Tensor rowsOfGroups(const at::Tensor& stored, const plan::Tensor& tensor) {
 
 class Loader {
  public:
-  Loader(const std::shared_ptr<const WeightFiles>& files, at::ScalarType type) : files_(files), type_(type) {}
+  explicit Loader(const std::shared_ptr<const WeightFiles>& files) : files_(files) {}
 
-  at::Tensor load(const plan::Tensor& tensor, const at::Device& device) {
+  at::Tensor load(const plan::Tensor& tensor, const Place& place) {
     if (tensor.stacked.empty()) {
-      return takeOwned(stored(tensor.name, device), tensor);
+      return takeOwned(stored(tensor.name, place), tensor);
     }
-    std::vector<at::Tensor> parts{stored(tensor.name, device)};
+    std::vector<at::Tensor> parts{stored(tensor.name, place)};
     for (const std::string& name : tensor.stacked) {
-      parts.push_back(stored(name, device));
+      parts.push_back(stored(name, place));
     }
     return at::stack(parts);
   }
 
  private:
   // Fused tensors are asked for several times in a row: the last one is kept.
-  at::Tensor stored(const std::string& name, const at::Device& device) {
-    if (name == lastName_ && last_.device() == device) {
+  at::Tensor stored(const std::string& name, const Place& place) {
+    if (name == lastName_ && place == lastPlace_) {
       return last_;
     }
     last_ = at::Tensor();
-    last_ = read(name).to(device, type_);
+    last_ = read(name).to(place.device, place.type);
     lastName_ = name;
+    lastPlace_ = place;
     return last_;
   }
 
@@ -86,8 +87,8 @@ class Loader {
   }
 
   std::shared_ptr<const WeightFiles> files_;
-  at::ScalarType type_;
   std::string lastName_;
+  Place lastPlace_;
   at::Tensor last_;
 };
 
@@ -134,14 +135,14 @@ Weights namedWeights(const plan::Decoder& decoder, const std::map<std::string, a
   return weights;
 }
 
-Weights loadWeights(const plan::Decoder& decoder, const std::shared_ptr<const WeightFiles>& files, at::ScalarType type,
-                    const std::function<at::Device(int slot)>& deviceOf, const JobControl& control) {
+Weights loadWeights(const plan::Decoder& decoder, const std::shared_ptr<const WeightFiles>& files,
+                    const std::function<Place(int slot)>& placeOf, const JobControl& control) {
   Weights weights(decoder.tensors.size());
-  Loader loader(files, type);
+  Loader loader(files);
   std::int64_t done = 0;
   for (const plan::Tensor& tensor : decoder.tensors) {
     control.checkpoint("reading weights", done++, static_cast<std::int64_t>(decoder.tensors.size()));
-    weights.set(tensor.slot, loader.load(tensor, deviceOf(tensor.slot)));
+    weights.set(tensor.slot, loader.load(tensor, placeOf(tensor.slot)));
   }
   return weights;
 }

@@ -8,10 +8,9 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/Device.h>
-#include <c10/core/ScalarType.h>
 
 #include "core/base/job_control.h"
+#include "core/model/detail/placement.h"
 #include "core/model/detail/plan.h"
 #include "core/model/detail/weight_files.h"
 
@@ -39,9 +38,9 @@ at::Tensor takePart(const at::Tensor& stored, const plan::Tensor& tensor);
 /// Named tensors (a model in training) as the plan's weights; throws Error for a missing name or a wrong shape.
 Weights namedWeights(const plan::Decoder& decoder, const std::map<std::string, at::Tensor>& named);
 
-/// Reads every tensor from `files`, one at a time, as `type` on the device that `deviceOf` says for its slot.
+/// Reads every tensor from `files`, one at a time, in the type and to the device that `placeOf` says for its slot.
 /// Plain tensors of that very type stay in the mapped file where the device is the CPU.
-Weights loadWeights(const plan::Decoder& decoder, const std::shared_ptr<const WeightFiles>& files, at::ScalarType type,
-                    const std::function<at::Device(int slot)>& deviceOf, const JobControl& control);
+Weights loadWeights(const plan::Decoder& decoder, const std::shared_ptr<const WeightFiles>& files,
+                    const std::function<Place(int slot)>& placeOf, const JobControl& control);
 
 }  // namespace headscope
