@@ -90,7 +90,7 @@ Analysis analyze(const AnalyzeCommand& command, const JobControl& control) {
     result.text.family = capture->header().family;
     return result;
   }
-  const auto tokenizer = openTokenizer(command.source.path);
+  const auto tokenizer = Tokenizer::openIfPresent(command.source.path);
   std::optional<TokenizedInput> input;
   if (command.corpus.empty()) {
     input = readInput(command.source.input, tokenizer.get(), command.source.path);

@@ -66,6 +66,12 @@ CLI::App& CommandLine::add(const std::string& name, const std::string& what, std
   return addTo(app_, name, what, std::move(action));
 }
 
+CLI::App& CommandLine::addGroup(const std::string& name, const std::string& what) {
+  CLI::App* group = app_.add_subcommand(name, what);
+  group->set_version_flag("--version", std::string(kProgram) + " " HEADSCOPE_VERSION);
+  return *group;
+}
+
 CLI::App& CommandLine::addTo(CLI::App& parent, const std::string& name, const std::string& what,
                              std::function<void(Run&)> action) {
   CLI::App* command = parent.add_subcommand(name, what);
@@ -86,7 +92,8 @@ int CommandLine::execute(int argc, char** argv) {
     if (error.get_exit_code() == 0) {  // --help, --version
       return app_.exit(error);
     }
-    say(error.what());
+    const bool unknown = app_.get_subcommands().empty() && argc > 1 && argv[1][0] != '-';
+    say(unknown ? concat("\"", argv[1], "\" is no command") : error.what());
     hint(named(&app_));
     return kWrongUse;
   }

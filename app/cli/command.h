@@ -28,6 +28,8 @@ class CommandLine {
 
   /// Declares a command. `action` runs after parsing if the command was given.
   CLI::App& add(const std::string& name, const std::string& what, std::function<void(Run&)> action);
+  /// A command that only holds others, and one of these.
+  CLI::App& addGroup(const std::string& name, const std::string& what);
   CLI::App& addTo(CLI::App& parent, const std::string& name, const std::string& what, std::function<void(Run&)> action);
 
   /// The file that errors without one of their own are about.

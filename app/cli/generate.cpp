@@ -56,7 +56,7 @@ std::string continuation(const Tokenizer& tokenizer, const std::vector<std::int6
 }
 
 void generateText(const GenerateCommand& command, const Run& run) {
-  const auto tokenizer = openTokenizer(command.path);
+  const auto tokenizer = Tokenizer::openIfPresent(command.path);
   const TokenizedInput input = readInput(command.input, tokenizer.get(), command.path);
   GenerateOptions options = command.generate;
   options.stopIds = stopIds(command.path, tokenizer.get());

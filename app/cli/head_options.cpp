@@ -28,13 +28,13 @@ int channel(const std::string& option, std::string_view text) {
 }  // namespace
 
 void addHead(CLI::App& command, HeadOptions& head, bool required) {
-  command.add_option("--layer", head.layer, "Layer, from 0")->required(required)->check(CLI::NonNegativeNumber);
-  command.add_option("--head", head.head, "Query head, from 0")->required(required)->check(CLI::NonNegativeNumber);
+  command.add_option("--layer", head.layer, "Layer, from 0")->required(required)->check(CLI::Range(0, 1 << 30));
+  command.add_option("--head", head.head, "Query head, from 0")->required(required)->check(CLI::Range(0, 1 << 30));
 }
 
 void addInterventions(CLI::App& command, InterventionOptions& options) {
   command.add_option("--rope-base", options.ropeBase, "Recompute the unscaled RoPE frequencies X^(-2i/r)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1e-300, 1e300));
   command.add_option("--drop-channels", options.dropChannels, "m,...: zero these RoPE channels in q");
   command.add_option("--move-channel", options.moveChannels, "m:n: exchange channels m and n in q and k before RoPE")
       ->expected(1)

@@ -7,6 +7,7 @@
 #include "app/cli/source.h"
 #include "app/cli/spec_json.h"
 #include "core/model/model_info.h"
+#include "core/tokenizer/tokenizer.h"
 
 namespace headscope::cli {
 namespace {
@@ -15,10 +16,6 @@ struct InfoOptions {
   std::string path;
   OutputOptions output;
 };
-
-OrderedJson textOrNull(const std::string& text) {
-  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
-}
 
 OrderedJson modelJson(const std::string& path) {
   const ModelInfo info = inspectModel(path);
@@ -39,7 +36,8 @@ OrderedJson modelJson(const std::string& path) {
   json["tied"] = info.tied;
   json["attention"] = attentionJson(info.attention);
   json["ropes"] = ropesJson(info.ropes);
-  json["tokenizer"] = textOrNull(tokenizerKind(path));
+  const auto tokenizer = Tokenizer::openIfPresent(path);
+  json["tokenizer"] = tokenizer ? OrderedJson(tokenizer->kind()) : OrderedJson(nullptr);
   json["notes"] = info.notes;
   return json;
 }

@@ -54,6 +54,11 @@ void checkUse(const MapCommand& command) {
     wrongUse("--pool needs --size");
   }
   parseSize(command.size);
+  for (const auto& [option, range] : {std::pair("--rows", command.rows), std::pair("--cols", command.cols)}) {
+    if (!range.empty()) {
+      parseRange(option, range);
+    }
+  }
   command.interventions.interventions();
 }
 

@@ -206,7 +206,7 @@ void addCut(CLI::App& command, MaskCut& cut) {
           ->check(CLI::Range(0.0, 1.0))
           ->excludes(threshold);
   command.add_option("--count", cut.count, "Drop this many: the lowest scores, or the first of an order")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1 << 30))
       ->excludes(threshold)
       ->excludes(sparsity);
 }
@@ -214,7 +214,7 @@ void addCut(CLI::App& command, MaskCut& cut) {
 }  // namespace
 
 void addMask(CommandLine& line) {
-  CLI::App& mask = *line.app().add_subcommand("mask", "Masks and prune orders: convert, check, show");
+  CLI::App& mask = line.addGroup("mask", "Masks and prune orders: convert, check, show");
   mask.require_subcommand(1);
   const auto options = std::make_shared<MaskOptions>();
 

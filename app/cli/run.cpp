@@ -64,7 +64,7 @@ std::string describe(const OrderedJson& json) {
 }
 
 void runModel(const RunCommand& command, const Run& run) {
-  const auto tokenizer = openTokenizer(command.path);
+  const auto tokenizer = Tokenizer::openIfPresent(command.path);
   TokenizedInput input = readInput(command.input, tokenizer.get(), command.path);
   const auto model = Model::open(command.path, modelOptions(command.machine), run.control);
   const RunResult result = model->run(input.ids, runOptions(command, input), run.control);

@@ -9,17 +9,6 @@ bool isCaptureFile(const std::filesystem::path& path) {
   return std::filesystem::is_regular_file(path, error) && path.extension() != ".gguf" && path.extension() != ".GGUF";
 }
 
-std::shared_ptr<const Tokenizer> openTokenizer(const std::filesystem::path& model) {
-  std::error_code error;
-  const std::filesystem::path file = model / "tokenizer.json";
-  return std::filesystem::exists(file, error) ? Tokenizer::open(model) : nullptr;
-}
-
-std::string tokenizerKind(const std::filesystem::path& model) {
-  const auto tokenizer = openTokenizer(model);
-  return tokenizer ? tokenizer->kind() : std::string();
-}
-
 void addMachine(CLI::App& command, MachineOptions& machine) {
   command.add_option("--device", machine.device, "auto, cpu, cuda or cuda:N")->check([](const std::string& name) {
     const bool numbered = name.starts_with("cuda:") && name.size() > 5 && name.size() < 9 &&
@@ -60,7 +49,7 @@ std::shared_ptr<const Capture> openSource(const SourceOptions& source, const Job
     }
     return Capture::open(source.path);
   }
-  const auto tokenizer = openTokenizer(source.path);
+  const auto tokenizer = Tokenizer::openIfPresent(source.path);
   TokenizedInput input = readInput(source.input, tokenizer.get(), source.path);
   const auto model = Model::open(source.path, modelOptions(source.machine), control);
   RunOptions options = run;

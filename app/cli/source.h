@@ -1,6 +1,6 @@
 #pragma once
 
-// MODEL and CAPTURE on the command line: which of them a path is, its tokenizer, and a capture of either.
+// MODEL and CAPTURE on the command line: which of them a path is, and a capture of either.
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -11,16 +11,11 @@
 #include "core/base/job_control.h"
 #include "core/capture/capture.h"
 #include "core/model/model.h"
-#include "core/tokenizer/tokenizer.h"
 
 namespace headscope::cli {
 
 /// True for a file that is no GGUF file: a capture (or what claims to be one). Folders and .gguf files are models.
 bool isCaptureFile(const std::filesystem::path& path);
-
-/// Null if the model comes without one. Throws Error if it is damaged.
-std::shared_ptr<const Tokenizer> openTokenizer(const std::filesystem::path& model);
-std::string tokenizerKind(const std::filesystem::path& model);  ///< empty if there is none
 
 /// --device, --dtype, --threads, --block.
 struct MachineOptions {

@@ -20,17 +20,6 @@ struct TokenizeOptions {
   OutputOptions output;
 };
 
-std::shared_ptr<const Tokenizer> demandTokenizer(const std::string& path) {
-  std::error_code error;
-  const bool alone =
-      std::filesystem::is_regular_file(path, error) && std::filesystem::path(path).extension() == ".json";
-  auto tokenizer = alone ? Tokenizer::open(path) : openTokenizer(path);
-  if (!tokenizer) {
-    throw Error(path, "has no tokenizer (tokenizer.json)");
-  }
-  return tokenizer;
-}
-
 OrderedJson encodingJson(const Encoding& encoding) {
   OrderedJson offsets = OrderedJson::array();
   for (const auto& [begin, end] : encoding.offsets) {
@@ -79,7 +68,7 @@ void printLines(const std::string& file, const JobControl& control,
 }
 
 void tokenize(const TokenizeOptions& options, const Run& run) {
-  const auto tokenizer = demandTokenizer(options.path);
+  const auto tokenizer = Tokenizer::open(options.path);
   const Bos bos = options.input.bosRule();
   if (!options.jsonl.empty()) {
     printLines(options.jsonl, run.control, [&](const Json& line, const std::string& where) {
@@ -106,7 +95,7 @@ void tokenize(const TokenizeOptions& options, const Run& run) {
 }
 
 void detokenize(const TokenizeOptions& options, const Run& run) {
-  const auto tokenizer = demandTokenizer(options.path);
+  const auto tokenizer = Tokenizer::open(options.path);
   const auto textJson = [&](const std::vector<std::int64_t>& ids) {
     return OrderedJson{{"text", tokenizer->decode(ids, options.skipSpecial)}};
   };
