@@ -1,11 +1,15 @@
 #include "core/model/detail/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
+#include <optional>
 #include <tuple>
+#include <vector>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_scaled_dot_product_flash_attention.h>
+#include <ATen/ops/_efficient_attention_forward.h>
+#include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
@@ -14,25 +18,42 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/tanh.h>
+#include <c10/util/Exception.h>
 
 namespace headscope {
 namespace {
 
-constexpr std::int64_t kScoreElements = std::int64_t{1} << 24;  // of one block's scores: 64 MiB in float32
+constexpr std::int64_t kHostScores = std::int64_t{1} << 24;  // of one block: 64 MiB in float32
+constexpr std::int64_t kGpuScores = std::int64_t{1} << 28;
 
-// Output [G, group, rows, D] and log-sum-exp [G, group, rows] of one call.
+// Output [G, group, rows, D] and log-sum-exp [G, group, rows].
 struct Partial {
   at::Tensor out, lse;
 };
 
+enum class Kernel { Blocks, HostFlash, GpuFlash, GpuEfficient };
+
+// GPUs older than Ampere have no flash attention; the first refusal is remembered.
+std::atomic<bool> gpuFlashWorks{true};
+
+Kernel kernelFor(const plan::Attention& attention, const at::Tensor& q, std::int64_t keys, AttentionPath path) {
+  const bool window = attention.window && *attention.window < keys;
+  if (path == AttentionPath::Blocks || attention.softcap) {
+    return Kernel::Blocks;
+  }
+  if (q.is_cuda() && q.scalar_type() != at::kFloat) {
+    return q.size(-1) % 8 == 0 && q.size(-1) <= 256 && gpuFlashWorks ? Kernel::GpuFlash : Kernel::Blocks;
+  }
+  if (window) {
+    return Kernel::Blocks;
+  }
+  return !q.is_cuda() ? Kernel::HostFlash : q.size(-1) % 4 == 0 ? Kernel::GpuEfficient : Kernel::Blocks;
+}
+
 // k and v are shared by the heads of a group through a stride of 0.
-Partial flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool causal, double scale) {
+Partial hostFlash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool causal, double scale) {
   const std::int64_t group = q.size(1);
   const auto shared = [group](const at::Tensor& x) { return x.unsqueeze(1).expand({-1, group, -1, -1}); };
-  if (q.is_cuda()) {
-    const auto result = at::_scaled_dot_product_flash_attention(q, shared(k), shared(v), 0.0, causal, false, scale);
-    return {std::get<0>(result), std::get<1>(result).narrow(-1, 0, q.size(2))};
-  }
   const auto [out, lse] =
       at::_scaled_dot_product_flash_attention_for_cpu(q, shared(k), shared(v), 0.0, causal, {}, scale);
   return {out, lse};
@@ -45,14 +66,40 @@ Partial merge(const Partial& a, const Partial& b) {
 }
 
 // The kernel's causal mask starts at its first key: keys before the block are one call, those within another.
-Partial attendFused(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                    std::int64_t first) {
+Partial attendOnHost(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     std::int64_t first) {
   const std::int64_t rows = q.size(2);
-  const Partial own = flash(q, k.narrow(1, first, rows), v.narrow(1, first, rows), rows > 1, attention.scale);
+  const Partial own = hostFlash(q, k.narrow(1, first, rows), v.narrow(1, first, rows), rows > 1, attention.scale);
   if (first == 0) {
     return own;
   }
-  return merge(flash(q, k.narrow(1, 0, first), v.narrow(1, 0, first), false, attention.scale), own);
+  return merge(hostFlash(q, k.narrow(1, 0, first), v.narrow(1, 0, first), false, attention.scale), own);
+}
+
+// Here the causal mask ends at the last key, and the kernel knows windows and grouped heads.
+Attended attendWithGpuFlash(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, std::int64_t keys) {
+  const auto rowsFirst = [](const at::Tensor& x) { return x.transpose(0, 1).unsqueeze(0); };
+  const std::int64_t left = attention.window ? *attention.window - 1 : -1;  // -1: no limit
+  const std::int64_t right = attention.window ? 0 : -1;
+  const auto result =
+      at::_flash_attention_forward(rowsFirst(q), rowsFirst(k.narrow(1, 0, keys)), rowsFirst(v.narrow(1, 0, keys)), {},
+                                   {}, q.size(1), keys, 0.0, true, false, attention.scale, left, right);
+  const at::Tensor& out = std::get<0>(result);  // [1, rows, H, D]
+  return {out.reshape({q.size(1), -1}), std::get<1>(result).reshape({q.size(0), -1}).narrow(1, 0, q.size(1))};
+}
+
+// float32 on a GPU: [G, rows, group, D], the causal mask ends at the last key.
+Partial attendEfficiently(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k,
+                          const at::Tensor& v, std::int64_t keys) {
+  constexpr std::int64_t kCausalFromBottomRight = 2;
+  const std::int64_t group = q.size(1);
+  const auto shared = [&](const at::Tensor& x) {
+    return x.narrow(1, 0, keys).unsqueeze(2).expand({-1, -1, group, -1});
+  };
+  const auto result = at::_efficient_attention_forward(q.transpose(1, 2), shared(k), shared(v), {}, {}, {}, {}, {}, 0.0,
+                                                       kCausalFromBottomRight, true, attention.scale);
+  return {std::get<0>(result).transpose(1, 2), std::get<1>(result).narrow(-1, 0, q.size(2))};
 }
 
 // −inf where key j is not visible to query i: j > i, or j ≤ i − window.
@@ -92,7 +139,8 @@ Partial attendBlocks(const plan::Attention& attention, const at::Tensor& q, cons
   const std::int64_t rows = q.size(2);
   const std::int64_t span = attention.window ? std::min(first + rows, *attention.window + rows) : first + rows;
   const std::int64_t heads = q.size(0) * q.size(1);
-  const std::int64_t step = std::clamp<std::int64_t>(kScoreElements / (heads * span), 1, rows);
+  const std::int64_t limit = q.is_cuda() ? kGpuScores : kHostScores;
+  const std::int64_t step = std::clamp<std::int64_t>(limit / (heads * span), 1, rows);
   if (step == rows) {
     return attendRows(attention, q, k, v, first);
   }
@@ -106,31 +154,52 @@ Partial attendBlocks(const plan::Attention& attention, const at::Tensor& q, cons
   return {at::cat(outs, 2), at::cat(lses, 2)};
 }
 
-}  // namespace
-
-bool fusedApplies(const plan::Attention& attention, std::int64_t keys) {
-  return !attention.softcap && (!attention.window || *attention.window >= keys);
+Attended assembled(const Partial& part, std::int64_t heads, std::int64_t rows) {
+  const at::Tensor out = part.out.reshape({heads, rows, -1});
+  return {out.transpose(0, 1).reshape({rows, -1}), part.lse.reshape({heads, rows}).to(at::kFloat)};
 }
+
+Attended attendWith(Kernel kernel, const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k,
+                    const at::Tensor& v, std::int64_t first) {
+  const std::int64_t heads = q.size(0), rows = q.size(1);
+  if (kernel == Kernel::GpuFlash) {
+    return attendWithGpuFlash(attention, q, k, v, first + rows);
+  }
+  const at::Tensor grouped = q.view({k.size(0), heads / k.size(0), rows, -1});
+  const Partial part = kernel == Kernel::HostFlash      ? attendOnHost(attention, grouped, k, v, first)
+                       : kernel == Kernel::GpuEfficient ? attendEfficiently(attention, grouped, k, v, first + rows)
+                                                        : attendBlocks(attention, grouped, k, v, first);
+  return assembled(part, heads, rows);
+}
+
+// exp(lse) / (exp(lse) + exp(sink)): the share of each row that the sink leaves over.
+void leaveToSinks(const at::Tensor& sinks, Attended& attended) {
+  const at::Tensor left = at::sigmoid(attended.lse - sinks.to(at::kFloat).unsqueeze(1)).t().unsqueeze(-1);
+  const at::Tensor byHead = attended.mixed.unflatten(1, {left.size(1), -1});
+  attended.mixed = (byHead * left).to(attended.mixed.scalar_type()).flatten(1);
+}
+
+}  // namespace
 
 Attended attend(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                 const at::Tensor& sinks, std::int64_t first, AttentionPath path) {
-  const std::int64_t heads = q.size(0);
-  const std::int64_t rows = q.size(1);
-  const std::int64_t groups = k.size(0);
-  const at::Tensor grouped = q.view({groups, heads / groups, rows, -1});
-  const bool fused = path != AttentionPath::Blocks && fusedApplies(attention, first + rows);
-  const Partial part =
-      fused ? attendFused(attention, grouped, k, v, first) : attendBlocks(attention, grouped, k, v, first);
-  Attended result;
-  result.lse = part.lse.reshape({heads, rows}).to(at::kFloat);
-  at::Tensor out = part.out.reshape({heads, rows, -1});
-  if (sinks.defined()) {
-    // exp(lse) / (exp(lse) + exp(sink)): the share of each row that the sink leaves over.
-    const at::Tensor left = at::sigmoid(result.lse - sinks.to(at::kFloat).unsqueeze(1));
-    out = (out * left.unsqueeze(-1)).to(out.scalar_type());
+  const Kernel kernel = kernelFor(attention, q, first + q.size(1), path);
+  Attended attended;
+  try {
+    attended = attendWith(kernel, attention, q, k, v, first);
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
+  } catch (const c10::Error&) {
+    if (kernel != Kernel::GpuFlash) {
+      throw;
+    }
+    gpuFlashWorks = false;
+    attended = attendWith(Kernel::Blocks, attention, q, k, v, first);
   }
-  result.mixed = out.transpose(0, 1).reshape({rows, -1});
-  return result;
+  if (sinks.defined()) {
+    leaveToSinks(sinks, attended);
+  }
+  return attended;
 }
 
 }  // namespace headscope

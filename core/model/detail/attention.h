@@ -12,8 +12,7 @@
 namespace headscope {
 
 enum class AttentionPath {
-  Auto,    ///< the fused kernel where it can do the layer's attention
-  Fused,   ///< LibTorch's flash attention
+  Auto,    ///< LibTorch's fused kernels where they can do the layer's attention
   Blocks,  ///< matrix product, softmax, matrix product over the visible keys of a block of queries
 };
 
@@ -27,8 +26,5 @@ struct Attended {
 /// head h / (H/G). `sinks` [H] or undefined.
 Attended attend(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                 const at::Tensor& sinks, std::int64_t first, AttentionPath path = AttentionPath::Auto);
-
-/// True if Auto takes the fused kernel for these rows.
-bool fusedApplies(const plan::Attention& attention, std::int64_t keys);
 
 }  // namespace headscope
