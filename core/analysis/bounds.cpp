@@ -250,8 +250,10 @@ std::string_view statementTitle(Statement statement) {
   return kTitles[static_cast<std::size_t>(statement)];
 }
 
-std::int64_t bestSeason(const HeadVectors& head) {
-  const std::vector<double> similarity = cosineByLag(queriesBeforeRope(head));
+std::int64_t bestSeason(const HeadVectors& head, std::int64_t lastTokens) {
+  const RowsView queries = queriesBeforeRope(head);
+  const std::int64_t count = lastTokens > 0 ? std::min(lastTokens, queries.rows) : queries.rows;
+  const std::vector<double> similarity = cosineByLag(queries.slice(queries.rows - count, count));
   const auto lags = static_cast<std::int64_t>(similarity.size());
   if (lags < 3) {
     return 0;

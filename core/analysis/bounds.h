@@ -60,7 +60,8 @@ struct BoundOptions {
 BoundReport checkBounds(const HeadVectors& head, const BoundOptions& options = {}, const JobControl& control = {});
 
 /// The lag L, 2 ≤ L ≤ max(2, tokens / 4), with the best q-similarity: mean over t of cos(q_t, q_{t+L}) before RoPE. A
-/// longer lag would have few repeats to show. 0 if the text has fewer than three tokens.
-std::int64_t bestSeason(const HeadVectors& head);
+/// longer lag would have few repeats to show. 0 if the text has fewer than three tokens. With `lastTokens` above 0 from
+/// the end of a longer text: an estimate.
+std::int64_t bestSeason(const HeadVectors& head, std::int64_t lastTokens = 0);
 
 }  // namespace headscope

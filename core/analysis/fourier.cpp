@@ -1,5 +1,6 @@
 #include "core/analysis/fourier.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <memory>
@@ -49,11 +50,20 @@ Fourier::Fourier(std::int64_t length) : length_(roundedUp(length)) {
 }
 
 Fourier& Fourier::ofLength(std::int64_t length) {
-  thread_local std::unique_ptr<Fourier> latest;
-  if (!latest || latest->length() != roundedUp(length)) {
-    latest = std::make_unique<Fourier>(length);
+  constexpr std::size_t kKept = 4;
+  thread_local std::vector<std::unique_ptr<Fourier>> kept;  // the latest last
+  const auto found = std::find_if(kept.begin(), kept.end(), [length](const std::unique_ptr<Fourier>& transform) {
+    return transform->length() == roundedUp(length);
+  });
+  if (found != kept.end()) {
+    std::rotate(found, found + 1, kept.end());
+  } else {
+    if (kept.size() == kKept) {
+      kept.erase(kept.begin());
+    }
+    kept.push_back(std::make_unique<Fourier>(length));
   }
-  return *latest;
+  return *kept.back();
 }
 
 Spectrum Fourier::zeros() const {

@@ -17,7 +17,7 @@ class Fourier {
   /// `length` is rounded up to a power of two.
   explicit Fourier(std::int64_t length);
 
-  /// This thread's transform of at least that length; it stays valid until the thread asks for another.
+  /// This thread's transform of at least that length. The last four are kept, and stay valid as long.
   static Fourier& ofLength(std::int64_t length);
 
   std::int64_t length() const noexcept { return length_; }

@@ -7,24 +7,26 @@
 namespace headscope {
 namespace {
 
+std::int64_t tokensLookedAt(const HeadVectors& head, std::int64_t lastTokens) {
+  return lastTokens > 0 ? std::min(lastTokens, head.tokens()) : head.tokens();
+}
+
 /// One pair of dims of [tokens, dim] rows into a signal that is zero beyond them.
-void loadPair(const std::vector<double>& rows, std::int64_t tokens, int dim, std::pair<int, int> pair,
-              Spectrum& signal) {
+void loadPair(const double* rows, std::int64_t tokens, int dim, std::pair<int, int> pair, Spectrum& signal) {
   std::fill(signal.re.begin() + tokens, signal.re.end(), 0.0);
   std::fill(signal.im.begin() + (pair.second < 0 ? 0 : tokens), signal.im.end(), 0.0);
-  const double* row = rows.data();
+  const double* row = rows;
   for (std::int64_t t = 0; t < tokens; ++t, row += dim) {
     signal.re[static_cast<std::size_t>(t)] = row[pair.first];
   }
-  row = rows.data();
+  row = rows;
   for (std::int64_t t = 0; pair.second >= 0 && t < tokens; ++t, row += dim) {
     signal.im[static_cast<std::size_t>(t)] = row[pair.second];
   }
 }
 
-double meanSquare(const std::vector<double>& rows, std::int64_t tokens, int dim, std::pair<int, int> pair) {
+double meanSquare(const double* row, std::int64_t tokens, int dim, std::pair<int, int> pair) {
   double sum = 0;
-  const double* row = rows.data();
   for (std::int64_t t = 0; t < tokens; ++t, row += dim) {
     sum += row[pair.first] * row[pair.first] + (pair.second >= 0 ? row[pair.second] * row[pair.second] : 0);
   }
@@ -59,35 +61,40 @@ std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head) {
   return pairs;
 }
 
-KeySpectra keySpectra(const HeadVectors& head) {
+KeySpectra keySpectra(const HeadVectors& head, std::int64_t lastTokens) {
+  const std::int64_t tokens = tokensLookedAt(head, lastTokens);
+  const double* rows = head.keys->dotK.data() + (head.tokens() - tokens) * head.dim;
   KeySpectra keys;
-  Fourier& fourier = Fourier::ofLength(2 * head.tokens());
+  Fourier& fourier = Fourier::ofLength(2 * tokens);
   for (const auto& pair : dimPairs(head)) {
     keys.spectra.push_back(fourier.zeros());
-    keys.meanSquares.push_back(meanSquare(head.keys->dotK, head.tokens(), head.dim, pair));
-    loadPair(head.keys->dotK, head.tokens(), head.dim, pair, keys.spectra.back());
+    keys.meanSquares.push_back(meanSquare(rows, tokens, head.dim, pair));
+    loadPair(rows, tokens, head.dim, pair, keys.spectra.back());
     fourier.forward(keys.spectra.back());
   }
   return keys;
 }
 
-LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobControl& control) {
-  const std::int64_t tokens = head.tokens();
+LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobControl& control,
+                    std::int64_t lastTokens) {
+  const std::int64_t tokens = tokensLookedAt(head, lastTokens);
+  const std::int64_t skipped = (head.tokens() - tokens) * head.dim;
+  const double* ownKeys = head.keys->dotK.data() + skipped;
   Fourier& fourier = Fourier::ofLength(2 * tokens);
   Spectrum q = fourier.zeros(), own = fourier.zeros();
   Products products{fourier.zeros(), std::vector<double>(q.re.size(), 0.0)};
   const auto pairs = dimPairs(head);
   for (std::size_t j = 0; j < pairs.size(); ++j) {
     control.checkpoint();
-    loadPair(head.dotQ, tokens, head.dim, pairs[j], q);
+    loadPair(head.dotQ.data() + skipped, tokens, head.dim, pairs[j], q);
     fourier.forward(q);
     if (keys != nullptr) {
       products.add(q, keys->spectra[j], keys->meanSquares[j]);
       continue;
     }
-    loadPair(head.keys->dotK, tokens, head.dim, pairs[j], own);
+    loadPair(ownKeys, tokens, head.dim, pairs[j], own);
     fourier.forward(own);
-    products.add(q, own, meanSquare(head.keys->dotK, tokens, head.dim, pairs[j]));
+    products.add(q, own, meanSquare(ownKeys, tokens, head.dim, pairs[j]));
   }
   Spectrum power{std::move(products.power), std::vector<double>(q.re.size(), 0.0)};
   fourier.backward(products.cross);

@@ -22,7 +22,7 @@ struct KeySpectra {
   std::vector<Spectrum> spectra;    ///< [pairs of dims]
   std::vector<double> meanSquares;  ///< [pairs of dims] mean over i of |κ_i|², κ in the dot product
 };
-KeySpectra keySpectra(const HeadVectors& head);
+KeySpectra keySpectra(const HeadVectors& head, std::int64_t lastTokens = 0);
 
 struct LagCurves {
   /// [tokens] mean over t of a(t, t − Δ), before softcap and window.
@@ -32,7 +32,10 @@ struct LagCurves {
   std::vector<double> queryCorrelation;
 };
 
-/// O(dim · tokens · log tokens). `keys`: as keySpectra gave them for the head's KV head, or null.
-LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys = nullptr, const JobControl& control = {});
+/// O(dim · tokens · log tokens). `keys`: as keySpectra gave them for the head's KV head and the same `lastTokens`, or
+/// null. With `lastTokens` above 0 only the end of a longer text is looked at, and the curves are that long: an
+/// estimate.
+LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys = nullptr, const JobControl& control = {},
+                    std::int64_t lastTokens = 0);
 
 }  // namespace headscope

@@ -24,7 +24,7 @@ HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const Ear
   if (options.measures) {
     report.measures = allMeasures(queriesBeforeRope(head));
   }
-  const RopeLens lens = ropeLens(head, control, keys);
+  const RopeLens lens = ropeLens(head, control, keys, options.lagTokens);
   report.dominantChannel = lens.spectrum.dominant;
   report.dominance = lens.spectrum.dominance;
   report.period.predicted = lens.spectrum.predictedPeriod;
@@ -36,7 +36,9 @@ HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const Ear
     report.cases = classify(head, lens, options.caseOptions, control);
   }
   if (options.bounds) {
-    report.bounds = checkBounds(head, {options.season, options.boundSample.value_or(options.sample), false}, control);
+    const std::optional<std::int64_t> season =
+        options.season || options.lagTokens == 0 ? options.season : bestSeason(head, options.lagTokens);
+    report.bounds = checkBounds(head, {season, options.boundSample.value_or(options.sample), false}, control);
   }
   return report;
 }
@@ -149,7 +151,7 @@ class CaptureAnalysis {
       control.checkpoint();
       HeadVectors vectors = makeHeadVectors(capture_, frame, head, keys, takeSpare());
       if (share && !spectra) {
-        spectra = keySpectra(vectors);
+        spectra = keySpectra(vectors, options_.lagTokens);
       }
       state.report.heads[static_cast<std::size_t>(head)] =
           reportHead(vectors, spectra ? &*spectra : nullptr, earlier_, options_, control);
@@ -236,6 +238,7 @@ AnalysisOptions estimateOptions() {
   AnalysisOptions options;
   options.sample.rows = 96;
   options.boundSample = RowSample{32};
+  options.lagTokens = 1024;
   options.caseOptions.anchors = 10;
   return options;
 }

@@ -53,6 +53,7 @@ struct AnalysisOptions {
   int threads = 0;                       ///< 0: all cores
   RowSample sample;                      ///< of the row-wise scores; default exact
   std::optional<RowSample> boundSample;  ///< of the bounds; default: as `sample`
+  std::int64_t lagTokens = 0;            ///< period, season and prediction from the last so many tokens; 0: all, exact
   bool bounds = true;
   bool measures = false;  ///< the eight measures
   bool cases = true;
@@ -65,7 +66,8 @@ struct AnalysisOptions {
   std::function<void(const LayerReport&)> onLayer;
 };
 
-/// What the window shows first: rows sampled evenly, fewer places for the cases. Similarities and the lens stay exact.
+/// What the window shows first: rows sampled evenly, fewer places for the cases, periods and seasons from the end of
+/// the text. Similarities and spectra stay exact.
 AnalysisOptions estimateOptions();
 
 /// How well prediction (q, k, RoPE) and measurement (attention) agree over all heads: Spearman's rank correlation.

@@ -211,11 +211,11 @@ std::optional<MeasuredPeriod> measurePeriod(const std::vector<double>& logitByDi
   return {};
 }
 
-RopeLens ropeLens(const HeadVectors& head, const JobControl& control, const KeySpectra* keys) {
+RopeLens ropeLens(const HeadVectors& head, const JobControl& control, const KeySpectra* keys, std::int64_t lastTokens) {
   RopeLens lens;
   lens.spectrum = ropeSpectrum(head);
   lens.predictedByDistance = predictedLogitByDistance(head);
-  LagCurves curves = lagCurves(head, keys, control);
+  LagCurves curves = lagCurves(head, keys, control, lastTokens);
   lens.measuredByDistance = std::move(curves.logitByDistance);
   lens.queryCorrelationByLag = std::move(curves.queryCorrelation);
   lens.measuredPeriod = measurePeriod(lens.measuredByDistance);

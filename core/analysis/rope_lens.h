@@ -51,7 +51,9 @@ std::vector<double> predictedLogitByDistance(const HeadVectors& head);
 /// mean z²; the largest local maximum for 2 ≤ l ≤ n/2, the shortest peak above 0.9 of it, refined by a parabola.
 std::optional<MeasuredPeriod> measurePeriod(const std::vector<double>& logitByDistance);
 
-/// All of it, in O(dim · tokens · log tokens). Interventions are those that `head` was made with. `keys`: lag_curves.h.
-RopeLens ropeLens(const HeadVectors& head, const JobControl& control = {}, const KeySpectra* keys = nullptr);
+/// All of it, in O(dim · tokens · log tokens). Interventions are those that `head` was made with. `keys`, `lastTokens`:
+/// lag_curves.h.
+RopeLens ropeLens(const HeadVectors& head, const JobControl& control = {}, const KeySpectra* keys = nullptr,
+                  std::int64_t lastTokens = 0);
 
 }  // namespace headscope

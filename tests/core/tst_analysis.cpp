@@ -75,6 +75,7 @@ class TestAnalysis : public QObject {
   void reportIsTheSameOnAnyThreads();
   void reportComesLayerByLayer();
   void reportStops();
+  void estimates();
   void layersOfTheReport();
   void detailComesPartByPart();
   void seriesByName();
@@ -322,6 +323,41 @@ void TestAnalysis::reportStops() {
                              }
                            }};
   QVERIFY_THROWS_EXCEPTION(Cancelled, analyzeCapture(*capture, {}, control));
+}
+
+void TestAnalysis::estimates() {
+  SyntheticCapture options;
+  options.tokens = 300;
+  const auto capture = makeCapture(options);
+  AnalysisOptions estimate = estimateOptions();
+  estimate.lagTokens = 100;
+  const Report exact = analyzeCapture(*capture), rough = analyzeCapture(*capture, estimate);
+  QVERIFY(exact.exact && !rough.exact);
+  const HeadReport &a = exact.layers[0].heads[1], &b = rough.layers[0].heads[1];
+  QCOMPARE(b.scores[Score::QSimilarityPrune], a.scores[Score::QSimilarityPrune]);
+  QCOMPARE(*b.dominance, *a.dominance);
+  QVERIFY(b.scores[Score::Entropy] != a.scores[Score::Entropy]);
+  QVERIFY(std::abs(b.scores[Score::Entropy] - a.scores[Score::Entropy]) < 0.2);
+  QVERIFY((*b.bounds)[Statement::Theorem51].pairs < (*a.bounds)[Statement::Theorem51].pairs / 4);
+  QVERIFY(analyzeCapture(*makeCapture(threeLayers()), estimateOptions()).tokens == 80);
+  // Curves over lags from the end of a text are those of the end alone, at its positions.
+  const HeadVectors head = makeHeadVectors(*capture, 0, 1);
+  const auto tail = [&head](const std::vector<double>& rows) {
+    return std::vector<double>(rows.end() - 100 * head.dim, rows.end());
+  };
+  const HeadVectors end =
+      makeHeadVectors(tail(head.q), tail(head.keys->k), head.dim, head.frame->spec, head.frame->rope,
+                      {head.frame->positions.end() - 100, head.frame->positions.end()});
+  const LagCurves whole = lagCurves(end), part = lagCurves(head, nullptr, {}, 100);
+  const KeySpectra spectra = keySpectra(head, 100);
+  const LagCurves shared = lagCurves(head, &spectra, {}, 100);
+  QCOMPARE(part.logitByDistance.size(), std::size_t{100});
+  for (std::size_t lag = 0; lag < 100; ++lag) {
+    QVERIFY(near(whole.logitByDistance[lag], part.logitByDistance[lag], 1e-11));
+    QVERIFY(near(whole.queryCorrelation[lag], part.queryCorrelation[lag], 1e-11));
+    QCOMPARE(shared.logitByDistance[lag], part.logitByDistance[lag]);
+  }
+  QCOMPARE(bestSeason(head, 100), bestSeason(end));
 }
 
 void TestAnalysis::layersOfTheReport() {
