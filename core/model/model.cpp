@@ -23,7 +23,7 @@ auto guarded(const std::string& where, Work&& work) {
   try {
     return work();
   } catch (const c10::OutOfMemoryError&) {
-    throw Error(where, "the device's memory is not enough", ErrorKind::Memory);
+    throw Error(where, "GPU memory is not enough: a shorter text, or --device cpu", ErrorKind::Memory);
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     const bool memory = text.find("allocate") != std::string::npos;
@@ -35,7 +35,8 @@ auto guarded(const std::string& where, Work&& work) {
 
 class TorchModel : public Model {
  public:
-  explicit TorchModel(Engine engine) : engine_(std::move(engine)), info_(modelInfo(engine_.files)) {}
+  TorchModel(Engine engine, ModelOptions options)
+      : options_(std::move(options)), engine_(std::move(engine)), info_(modelInfo(engine_.files)) {}
 
   const ModelInfo& info() const override { return info_; }
   std::string device() const override { return engine_.placement.device(); }
@@ -46,7 +47,16 @@ class TorchModel : public Model {
       const c10::InferenceMode inference;
       const auto tokens = static_cast<std::int64_t>(ids.size());
       enterEngine(engine_, options.block > 0 ? std::min(options.block, tokens) : tokens);
-      return prefill(engine_, ids, options, control);
+      if (!gpuHasRoom(engine_, gpuBytesNeeded(engine_, tokens))) {
+        moveToHost(control);
+      }
+      RunResult result;
+      if (!runThere(ids, options, control, result)) {
+        moveToHost(control);
+        result = prefill(engine_, ids, options, control);
+      }
+      result.notes.insert(result.notes.end(), notes_.begin(), notes_.end());
+      return result;
     });
   }
 
@@ -60,8 +70,33 @@ class TorchModel : public Model {
   }
 
  private:
+  // False: the GPU's memory was not enough, and nobody has seen anything of the run yet.
+  bool runThere(std::span<const std::int64_t> ids, const RunOptions& options, const JobControl& control,
+                RunResult& result) {
+    try {
+      result = prefill(engine_, ids, options, control);
+      return true;
+    } catch (const c10::OutOfMemoryError&) {
+      if (!engine_.usesGpu() || (options.capture && options.started) || options.hidden || options.layerDone) {
+        throw;
+      }
+      return false;
+    }
+  }
+
+  void moveToHost(const JobControl& control) {
+    ModelOptions host = options_;
+    host.device = "cpu";
+    host.arithmetic = ArithmeticType::Auto;
+    engine_ = Engine();
+    engine_ = loadEngine(info_.path, host, control);
+    notes_.push_back("GPU memory is not enough for this text: it runs on the processor");
+  }
+
+  ModelOptions options_;
   Engine engine_;
   ModelInfo info_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace
@@ -70,7 +105,7 @@ std::shared_ptr<Model> Model::open(const std::filesystem::path& path, const Mode
                                    const JobControl& control) {
   return guarded(path.string(), [&]() -> std::shared_ptr<Model> {
     const c10::InferenceMode inference;
-    return std::make_shared<TorchModel>(loadEngine(path, options, control));
+    return std::make_shared<TorchModel>(loadEngine(path, options, control), options);
   });
 }
 

@@ -43,6 +43,8 @@ class ModelFamilies : public QObject {
   void committedTableHolds();
   void smallBlocksGiveTheSame_data() { matchesGolden_data(); }
   void smallBlocksGiveTheSame();
+  void lowPrecisionStaysClose_data() { matchesGolden_data(); }
+  void lowPrecisionStaysClose();
   void cleanupTestCase();
 
  private:
@@ -151,6 +153,23 @@ void ModelFamilies::committedTableHolds() {
     QCOMPARE(std::string(stated->reference), reference_);
     QVERIFY(quantities.at("logits") <= 2 * stated->logits + 1e-6);
     QVERIFY(quantities.at("probabilities") <= 2 * stated->probabilities + 1e-6);
+  }
+}
+
+// bf16 and f16 arithmetic: rounding only. In bf16 a router may choose other experts, which is no rounding any more.
+void ModelFamilies::lowPrecisionStaysClose() {
+  QFETCH(QString, folder);
+  QFETCH(QString, golden);
+  for (const ArithmeticType type : {ArithmeticType::BF16, ArithmeticType::F16}) {
+    ModelOptions options;
+    options.device = "cpu";
+    options.arithmetic = type;
+    const auto model = Model::open(folder.toStdString(), options);
+    QCOMPARE(model->arithmetic(), std::string(type == ArithmeticType::BF16 ? "bf16" : "f16"));
+    const GoldenReport report = checkGolden(*model, golden.toStdString());
+    const bool experts = folder.contains("moe") || folder.contains("mixtral") || folder.contains("gpt_oss");
+    const double limit = type == ArithmeticType::F16 ? 1e-2 : experts ? 0.5 : 6e-2;
+    QVERIFY2(report.find("logits")->error < limit, concat(report.find("logits")->error).c_str());
   }
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace headscope {
@@ -24,6 +25,21 @@ void enterEngine(const Engine& engine, std::int64_t rows) {
   cleanVectorState();
   const std::int64_t worth = 1 + rows * engine.layerParameters / kWorkOfAThread;
   at::set_num_threads(static_cast<int>(std::min<std::int64_t>(engine.threads, worth)));
+}
+
+bool gpuHasRoom(const Engine& engine, std::uint64_t bytes) {
+  const auto enough = [&] {
+    const std::vector<Place>& layers = engine.placement.layers;
+    return std::all_of(layers.begin(), layers.end(), [bytes](const Place& place) {
+      return place.device.is_cpu() ||
+             at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(place.device.index()).first > bytes + bytes / 8;
+    });
+  };
+  if (!engine.usesGpu() || enough()) {
+    return true;
+  }
+  at::getDeviceAllocator(at::kCUDA)->emptyCache();
+  return enough();
 }
 
 void synchronize(const Engine& engine) {

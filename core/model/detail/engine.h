@@ -37,6 +37,9 @@ std::string arithmeticName(at::ScalarType type);
 /// threads as the work of one layer is worth.
 void enterEngine(const Engine& engine, std::int64_t rows);
 
+/// True if `bytes` are free on every GPU in use, after giving back what the allocator keeps for later.
+bool gpuHasRoom(const Engine& engine, std::uint64_t bytes);
+
 /// Waits until the GPUs have done what was asked of them.
 void synchronize(const Engine& engine);
 

@@ -258,6 +258,24 @@ void checkIds(const plan::Decoder& decoder, std::span<const std::int64_t> ids) {
   }
 }
 
+std::uint64_t gpuBytesNeeded(const Engine& engine, std::int64_t tokens) {
+  if (!engine.usesGpu()) {
+    return 0;
+  }
+  const plan::Decoder& decoder = engine.decoder();
+  std::int64_t keys = 0, width = 0;
+  for (const plan::Layer& layer : decoder.layers) {
+    const plan::Attention& attention = layer.attention;
+    keys = std::max<std::int64_t>(keys, 2 * attention.kvHeads * attention.headDim);
+    const std::int64_t up = layer.mlp ? layer.mlp.up.weight.shape.front() : 0;
+    width = std::max<std::int64_t>(width, 3 * up + 4 * attention.heads * attention.headDim);
+  }
+  const auto size = static_cast<std::int64_t>(c10::elementSize(engine.type()));
+  const std::int64_t stream = tokens * (2 * decoder.hidden + keys) * size;
+  const std::int64_t block = kSmallestBlock * (width + 6 * decoder.hidden) * 4;
+  return static_cast<std::uint64_t>(stream + block);
+}
+
 RunResult prefill(const Engine& engine, std::span<const std::int64_t> ids, const RunOptions& options,
                   const JobControl& control) {
   checkIds(engine.decoder(), ids);

@@ -12,6 +12,9 @@ namespace headscope {
 /// Throws Error for ids outside the vocabulary or an empty text.
 void checkIds(const plan::Decoder& decoder, std::span<const std::int64_t> ids);
 
+/// Bytes that a prefill needs on the GPU that holds most, with the smallest blocks; 0 without a GPU.
+std::uint64_t gpuBytesNeeded(const Engine& engine, std::int64_t tokens);
+
 /// At any time one layer's k and v, the hidden state [tokens, E] and one block's intermediate results are in memory.
 RunResult prefill(const Engine& engine, std::span<const std::int64_t> ids, const RunOptions& options,
                   const JobControl& control);
