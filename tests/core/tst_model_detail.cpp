@@ -1,0 +1,226 @@
+// The inside of core/model: where layers go on several GPUs, rows of fused and permuted tensors, and the forward pass
+// for training against the prefill. LibTorch headers come before Qt's.
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+
+#include "core/model/detail/forward.h"
+#include "core/model/detail/placement.h"
+#include "core/model/detail/weights.h"
+
+#include <cstring>
+#include <filesystem>
+
+#include <QtTest>
+
+#include "core/files/atomic_file.h"
+#include "core/files/tensor_source.h"
+#include "core/model/model.h"
+
+namespace fs = std::filesystem;
+using namespace headscope;
+
+namespace {
+
+const fs::path kCommitted = fs::path(HEADSCOPE_SOURCE) / "tests/golden/families";
+
+constexpr const char* kConfig = R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
+  "num_hidden_layers": 8, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 50, "rms_norm_eps": 1e-5,
+  "max_position_embeddings": 64, "tie_word_embeddings": true})";
+
+GpuInfo gpu(int index, std::uint64_t freeBytes) {
+  return {index, "GPU", freeBytes, freeBytes};
+}
+
+std::uint64_t weightBytes(const plan::Decoder& decoder) {
+  return static_cast<std::uint64_t>(parameterCount(decoder)) * 4;
+}
+
+// So much free memory that the model takes `share` of what may be used.
+std::uint64_t roomFor(const plan::Decoder& decoder, double share) {
+  return static_cast<std::uint64_t>((static_cast<double>(weightBytes(decoder)) * share + 0.75e9) / 0.80);
+}
+
+int layersOn(const Placement& placement, const c10::Device& device) {
+  return static_cast<int>(std::count_if(placement.layers.begin(), placement.layers.end(),
+                                        [&](const Place& place) { return place.device == device; }));
+}
+
+std::map<std::string, at::Tensor> namedTensors(const plan::Decoder& decoder, const fs::path& folder) {
+  const auto source = TensorSource::open(folder);
+  std::map<std::string, at::Tensor> named;
+  for (const plan::Tensor& tensor : decoder.tensors) {
+    const TensorView& view = source->at(tensor.name);
+    std::vector<float> values(static_cast<std::size_t>(view.elements()));
+    toFloats(view.bytes.data(), floatType(view.type).value(), values.size(), values.data());
+    named[tensor.name] = at::tensor(values).view(view.shape).clone().set_requires_grad(true);
+  }
+  return named;
+}
+
+}  // namespace
+
+class ModelDetail : public QObject {
+  Q_OBJECT
+
+ private slots:
+  void oneGpuTakesAll();
+  void gpusShareByFreeMemory();
+  void restStaysOnTheHost();
+  void unknownDevices();
+  void rowsOfFusedTensors();
+  void permutedRowsComeBack();
+  void trainingEqualsPrefill();
+  void trainingLearns();
+  void trainingRefusesWindows();
+};
+
+void ModelDetail::oneGpuTakesAll() {
+  const plan::Decoder decoder = decoderFromJson(kConfig);
+  const Placement placement =
+      placeModel(decoder, {gpu(0, roomFor(decoder, 1.5)), gpu(1, roomFor(decoder, 20))}, c10::kFloat);
+  QCOMPARE(layersOn(placement, c10::Device(c10::kCUDA, 0)), 8);
+  QCOMPARE(placement.device(), std::string("cuda:0"));
+  QVERIFY(placement.notes.empty());
+  QCOMPARE(placeModel(decoder, {}, c10::kFloat).device(), std::string("cpu"));
+}
+
+void ModelDetail::gpusShareByFreeMemory() {
+  const plan::Decoder decoder = decoderFromJson(kConfig);
+  for (const int count : {2, 3, 4}) {
+    std::vector<GpuInfo> gpus;
+    for (int index = 0; index < count; ++index) {
+      gpus.push_back(gpu(index, roomFor(decoder, 0.9)));
+    }
+    const Placement placement = placeModel(decoder, gpus, c10::kFloat);
+    for (int index = 0; index < count; ++index) {
+      const int own = layersOn(placement, c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index)));
+      QVERIFY2(own >= 8 / count - 1 && own <= 8 / count + 2, concat(index, ": ", own).c_str());
+    }
+    QVERIFY(placement.notes.empty());
+    QCOMPARE(placement.head.device, placement.embedding.device);  // tied
+  }
+  const Placement uneven =
+      placeModel(decoder, {gpu(0, roomFor(decoder, 0.3)), gpu(1, roomFor(decoder, 0.9))}, c10::kFloat);
+  QVERIFY(layersOn(uneven, c10::Device(c10::kCUDA, 1)) > layersOn(uneven, c10::Device(c10::kCUDA, 0)));
+  QCOMPARE(layersOn(uneven, c10::Device(c10::kCUDA, 0)) + layersOn(uneven, c10::Device(c10::kCUDA, 1)), 8);
+}
+
+void ModelDetail::restStaysOnTheHost() {
+  const plan::Decoder decoder = decoderFromJson(kConfig);
+  const Placement placement = placeModel(decoder, {gpu(0, roomFor(decoder, 0.5))}, c10::kBFloat16);
+  const Placement half = placeModel(decoder, {gpu(0, roomFor(decoder, 0.25))}, c10::kBFloat16);
+  QCOMPARE(layersOn(placement, c10::Device(c10::kCUDA, 0)), 8);  // bf16 needs half of f32
+  const int there = layersOn(half, c10::Device(c10::kCUDA, 0));
+  QVERIFY2(there >= 2 && there <= 6, concat(there).c_str());
+  QCOMPARE(half.layers.back(), (Place{c10::kCPU, c10::kFloat}));
+  QCOMPARE(half.notes.size(), std::size_t{1});
+  QCOMPARE(half.device(), std::string("cuda:0+cpu"));
+  const Placement none = placeModel(decoder, {gpu(0, 1000)}, c10::kBFloat16);
+  QCOMPARE(none.device(), std::string("cpu"));
+}
+
+void ModelDetail::unknownDevices() {
+  QVERIFY(namedGpus("cpu").empty());
+  for (const char* name : {"gpu", "cuda:", "cuda:x", "cuda:12345", ""}) {
+    try {
+      namedGpus(name);
+      QFAIL(name);
+    } catch (const Error& error) {
+      QCOMPARE(error.kind(), ErrorKind::Usage);
+    }
+  }
+}
+
+void ModelDetail::rowsOfFusedTensors() {
+  const at::Tensor stored = at::arange(24).view({12, 2});
+  plan::Tensor part;
+  part.begin = 4;
+  part.count = 3;
+  QVERIFY(takePart(stored, part).equal(stored.narrow(0, 4, 3)));
+  part.groups = 3;  // rows 1 and 2 of each group of 4
+  part.begin = 1;
+  part.count = 2;
+  const at::Tensor expected = stored.index_select(0, at::tensor({1, 2, 5, 6, 9, 10}, at::kLong));
+  QVERIFY(takePart(stored, part).equal(expected));
+  plan::Tensor slab;
+  slab.slab = 1;
+  slab.transposed = true;
+  const at::Tensor fused = at::arange(24).view({2, 3, 4});
+  QVERIFY(takePart(fused, slab).equal(fused[1].t()));
+}
+
+void ModelDetail::permutedRowsComeBack() {
+  constexpr std::int64_t kHeads = 3, kDim = 8;
+  const at::Tensor original = at::arange(kHeads * kDim * 2).view({kHeads * kDim, 2});
+  at::Tensor stored = at::empty_like(original);
+  for (std::int64_t head = 0; head < kHeads; ++head) {
+    for (std::int64_t i = 0; i < kDim / 2; ++i) {
+      for (std::int64_t a = 0; a < 2; ++a) {
+        stored[head * kDim + 2 * i + a].copy_(original[head * kDim + a * kDim / 2 + i]);
+      }
+    }
+  }
+  plan::Tensor paired;
+  paired.pairedHeads = kHeads;
+  QVERIFY(takePart(stored, paired).equal(original));
+  QVERIFY(takePart(stored.select(1, 0), paired).equal(original.select(1, 0)));
+}
+
+void ModelDetail::trainingEqualsPrefill() {
+  const fs::path folder = kCommitted / "llama_plain__bf16";
+  const plan::Decoder decoder = decoderFromJson(readFile(folder / "config.json"));
+  const auto named = namedTensors(decoder, folder);
+  const at::Tensor ids = at::arange(20) * 7 % decoder.vocab;
+  const at::Tensor logits = forwardLogits(decoder, namedWeights(decoder, named), at::stack({ids, ids.flip(0)}));
+  ModelOptions options;
+  options.device = "cpu";
+  RunOptions run;
+  run.logits = true;
+  const std::vector<std::int64_t> list(ids.const_data_ptr<std::int64_t>(), ids.const_data_ptr<std::int64_t>() + 20);
+  RunResult result = Model::open(folder, options)->run(list, run);
+  const at::Tensor own = at::from_blob(result.logits.data(), {20, decoder.vocab}, at::kFloat);
+  QVERIFY((logits[0] - own).abs().max().item<float>() < 1e-4F);
+  logits.sum().backward();
+  for (const auto& [name, tensor] : named) {
+    QVERIFY2(tensor.grad().defined(), name.c_str());
+  }
+}
+
+void ModelDetail::trainingLearns() {
+  const plan::Decoder decoder = decoderFromJson(kConfig);
+  std::map<std::string, at::Tensor> named = randomWeights(decoder, 5, at::kCPU);
+  for (auto& [name, tensor] : named) {
+    tensor.set_requires_grad(true);
+  }
+  const at::Tensor ids = (at::arange(24) * 11 % 50).unsqueeze(0);
+  double first = 0, last = 0;
+  for (int step = 0; step < 40; ++step) {
+    const at::Tensor logits = forwardLogits(decoder, namedWeights(decoder, named), ids);
+    const at::Tensor loss =
+        at::cross_entropy_loss(logits.narrow(1, 0, 23).flatten(0, 1), ids.narrow(1, 1, 23).flatten());
+    loss.backward();
+    last = loss.item<double>();
+    first = step == 0 ? last : first;
+    const c10::AutoGradMode off(false);
+    for (auto& [name, tensor] : named) {
+      tensor.sub_(tensor.grad() * 0.3);
+      tensor.mutable_grad() = at::Tensor();
+    }
+  }
+  QVERIFY2(std::abs(first - std::log(50.0)) < 0.3 && last < 0.7 * first, concat(first, " ", last).c_str());
+}
+
+void ModelDetail::trainingRefusesWindows() {
+  const plan::Decoder decoder = decoderFromJson(readFile(kCommitted / "gemma2__bf16/config.json"));
+  QVERIFY_EXCEPTION_THROWN(randomWeights(decoder, 1, at::kCPU), Error);
+}
+
+QTEST_GUILESS_MAIN(ModelDetail)
+#include "tst_model_detail.moc"
