@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "core/model/detail/plan.h"
+#include "core/model/detail/rotary.h"
 #include "core/model/detail/weights.h"
 
 namespace headscope {
@@ -26,17 +27,6 @@ struct Projections {
 };
 /// `x` after the input norm.
 Projections project(const Weights& weights, const plan::Attention& attention, const at::Tensor& x);
-
-/// cos and sin [tokens, R/2] in float32, × the attention scaling.
-struct RotaryTable {
-  at::Tensor cos, sin;
-  RopePairing pairing = RopePairing::Half;
-  std::int64_t dims = 0;
-};
-/// For positions first … first + count − 1; angles are float32 products, as Hugging Face computes them.
-RotaryTable rotaryTable(const Rope& rope, std::int64_t first, std::int64_t count, const at::Device& device);
-/// x [..., tokens, heads, D]
-at::Tensor rotate(const RotaryTable& table, const at::Tensor& x);
 
 /// q and k as the dot product reads them: rotated, and what comes after. `table` null: no RoPE here. `first` is the
 /// position of the first token.

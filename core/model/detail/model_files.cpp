@@ -53,8 +53,58 @@ ModelFiles openFolder(const fs::path& path) {
   files.weights = safetensorsWeights(source, config.wrapped());
   acceptFusedExperts(architecture, *files.weights);
   files.decoder = makePlan(architecture);
+  if (config.wrapped()) {
+    files.decoder.notes.push_back("the text decoder of a multimodal model: other parts are not loaded");
+  }
   untieIfDifferent(files.decoder, *files.weights, architecture.names.head + ".weight");
   return files;
+}
+
+std::string layerList(const std::vector<int>& layers) {
+  std::string text;
+  for (const int layer : layers) {
+    text = text.empty() ? std::to_string(layer) : concat(text, ", ", layer);
+  }
+  return text;
+}
+
+// What a careful user should know about a model beside its sizes.
+std::vector<std::string> notesOn(const ModelFiles& files) {
+  const plan::Decoder& decoder = files.decoder;
+  std::vector<std::string> notes = decoder.notes;
+  std::vector<int> unrotated, borrowing;
+  bool sinks = false;
+  for (int i = 0; i < static_cast<int>(decoder.layers.size()); ++i) {
+    const plan::Attention& attention = decoder.layers[static_cast<std::size_t>(i)].attention;
+    sinks = sinks || attention.sinks;
+    if (!attention.rope) {
+      unrotated.push_back(i);
+    }
+    if (attention.keysFrom) {
+      borrowing.push_back(i);
+    }
+  }
+  if (!unrotated.empty()) {
+    notes.push_back(concat("no RoPE in layers ", layerList(unrotated)));
+  }
+  if (!borrowing.empty()) {
+    notes.push_back(concat("keys and values of an earlier layer are read in layers ", layerList(borrowing)));
+  }
+  if (sinks) {
+    notes.push_back("each head has a sink logit: rows of probabilities sum to less than 1");
+  }
+  for (const RopeParameters& rope : decoder.ropes) {
+    if (rope.dependsOnLength()) {
+      notes.push_back(concat("RoPE depends on the length of the text: beyond ",
+                             rope.kind == RopeKind::Dynamic ? rope.maxPositions : rope.originalPositions,
+                             " tokens every query and key is another one"));
+    }
+  }
+  const std::string type = files.weights->commonType();
+  if (type != "f32" && type != "bf16" && type != "f16") {
+    notes.push_back(concat("weights are stored as ", type, " and decoded: activations are not quantized"));
+  }
+  return notes;
 }
 
 }  // namespace
@@ -136,7 +186,7 @@ ModelInfo modelInfo(const ModelFiles& files) {
   info.tied = decoder.tied;
   info.attention = attentionSpecs(files);
   info.ropes = ropesFor(decoder, 1);
-  info.notes = decoder.notes;
+  info.notes = notesOn(files);
   return info;
 }
 

@@ -60,6 +60,9 @@ class Prefill {
         tables_(decoder_, ropes_, tokens_),
         step_(engine, tables_, tokens_, options.fusedAttention ? AttentionPath::Auto : AttentionPath::Blocks) {
     result_.notes = engine.placement.notes;
+    if (decoder_.context > 0 && tokens_ > decoder_.context) {
+      result_.notes.push_back(concat("the text has ", tokens_, " tokens, the model was made for ", decoder_.context));
+    }
   }
 
   RunResult run() {

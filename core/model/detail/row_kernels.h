@@ -5,7 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/model/detail/block.h"
+#include "core/model/detail/rotary.h"
 
 namespace headscope {
 
