@@ -48,6 +48,12 @@ void HeadShelf::completeStep(Head& head, double work, const JobControl& control)
   head.complete = end == view.tokens;
 }
 
+void HeadShelf::markComplete(Head& head) {
+  const std::lock_guard lock(mutex_);
+  head.rowsDone = head.view->tokens;
+  head.complete = true;
+}
+
 std::shared_ptr<const HeadView> HeadShelf::find(std::uint64_t view) const {
   const std::lock_guard lock(mutex_);
   const auto found = heads_.find(view);

@@ -33,6 +33,9 @@ class HeadShelf {
   /// Computes log-sum-exps worth about `work` multiply-adds; sets `complete` at the end.
   void completeStep(Head& head, double work, const JobControl& control);
 
+  /// All log-sum-exps were filled in by somebody else.
+  void markComplete(Head& head);
+
   /// A complete head or null.
   std::shared_ptr<const HeadView> find(std::uint64_t view) const;
 

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "core/maps/gpu_maps.h"
 #include "core/maps/head_shelf.h"
 #include "core/maps/parallel.h"
 #include "core/maps/pooling.h"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr double kPieceSeconds = 0.012;    ///< of work between two looks at the wishes
 constexpr double kPreviewSeconds = 0.004;  ///< an exact tile that takes less needs no preview
+constexpr double kGpuWork = 5e7;           ///< multiply-adds from which a tile is worth the way to the GPU
 constexpr std::size_t kLikelyTiles = 96;
 constexpr std::size_t kBatchTiles = 16;
 
@@ -133,6 +135,13 @@ struct TileService::State {
   void computePreviews(const Piece& piece);
   HeadShelf::Head& headOf(const Piece& piece);
 
+  bool suitsGpu(const TileKey& key, double work) const {
+    return gpu != nullptr && key.level >= GpuMaps::kFinestLevel && work > kGpuWork;
+  }
+  std::shared_ptr<const GpuMaps::Head> onGpu(const Piece& piece, HeadShelf::Head& head);
+  template <typename Work>
+  bool tryGpu(const Work& work);
+
   bool exactThere(const Pane& pane, const TileKey& key) const { return pane.held.contains(key) || store.hasExact(key); }
   std::shared_ptr<const Tile> exactTile(const TileKey& key);
   bool childrenThere(const Pane& pane, const TileKey& key) const;
@@ -154,6 +163,9 @@ struct TileService::State {
   ThumbnailQueue wall;
   Pace pace;
   JobControl control;
+
+  std::shared_ptr<GpuMaps> gpu = options.gpu;                              ///< null when it has given up
+  std::map<std::uint64_t, std::shared_ptr<const GpuMaps::Head>> gpuHeads;  ///< of the worker, by view
 
   mutable std::mutex mutex;
   std::condition_variable_any wake;
@@ -291,8 +303,8 @@ TileService::State::Piece TileService::State::nextPreviews() {
     const double rows = static_cast<double>(options.previewRows) / std::exp2(pane.request.level);
     for (const TileKey& key : pane.visible) {
       const double work = tileWork(key, pane.map.tokens, pane.map.window, pane.map.dim);
-      if (piece.work >= pace.piece() || pace.seconds(work) < kPreviewSeconds || exactThere(pane, key) ||
-          childrenThere(pane, key) || store.has(key)) {
+      if (piece.work >= pace.piece() || pace.seconds(work) < kPreviewSeconds || suitsGpu(key, work) ||
+          exactThere(pane, key) || childrenThere(pane, key) || store.has(key)) {
         continue;
       }
       piece.keys.push_back(key);
@@ -461,7 +473,9 @@ bool TileService::State::completeHeads() {
   guarded(piece, [&] {
     HeadShelf::Head& head = headOf(piece);
     worked = !head.complete;
-    if (worked) {
+    if (worked && gpu != nullptr && tryGpu([&] { onGpu(piece, head); })) {
+      shelf.markComplete(head);
+    } else if (worked) {
       shelf.completeStep(head, pace.piece(), control);
     }
   });
@@ -491,6 +505,35 @@ std::shared_ptr<const Tile> TileService::State::exactTile(const TileKey& key) {
   return nullptr;
 }
 
+// The head on the GPU; its log-sum-exp is known afterwards. Heads of views that nobody looks at make room.
+std::shared_ptr<const GpuMaps::Head> TileService::State::onGpu(const Piece& piece, HeadShelf::Head& head) {
+  const std::uint64_t view = piece.pane.map.view;
+  if (!gpuHeads.contains(view)) {
+    const std::set<std::uint64_t> used = usedViews();
+    std::erase_if(gpuHeads, [&used](const auto& entry) { return !used.contains(entry.first); });
+    const HeadSource& source = piece.pane.request.source;
+    const FloatType type = source.capture->layer(source.layer).q.front().type;
+    gpuHeads[view] = gpu->upload(*head.view, type == FloatType::F32 ? GpuPrecision::Full : GpuPrecision::Split);
+  }
+  return gpuHeads.at(view);
+}
+
+// What fails on the GPU is done on the processor, from then on.
+template <typename Work>
+bool TileService::State::tryGpu(const Work& work) {
+  try {
+    work();
+    return true;
+  } catch (const Error& error) {
+    gpuHeads.clear();
+    gpu.reset();
+    if (callbacks.note) {
+      callbacks.note(concat(error.problem(), ": maps are computed on the processor"));
+    }
+    return false;
+  }
+}
+
 void TileService::State::computeExact(const Piece& piece) {
   const TileKey& first = piece.keys.front();
   const MapShape& map = piece.pane.map;
@@ -505,6 +548,13 @@ void TileService::State::computeExact(const Piece& piece) {
   if (!head.complete) {  // only for prefetching: a view in front of it would have completed it
     shelf.completeStep(head, pace.piece(), control);
     return;
+  }
+  if (suitsGpu(first, piece.work)) {
+    std::shared_ptr<const Tile> tile;
+    if (tryGpu([&] { tile = gpu->computeTile(*onGpu(piece, head), first); })) {
+      deliver(tile);
+      return;
+    }
   }
   if (piece.work > pace.piece()) {
     std::unique_ptr<TileBuilder>& builder = builders[first];

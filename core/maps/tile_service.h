@@ -81,6 +81,8 @@ struct ThumbnailRequest {
   bool exact = true;  ///< refine after all are there from sampled rows
 };
 
+class GpuMaps;
+
 class TileService {
  public:
   struct Options {
@@ -88,6 +90,7 @@ class TileService {
     std::uint64_t headBytes = std::uint64_t{512} << 20;  ///< of prepared heads (q and k after RoPE)
     int previewRows = 1;                                 ///< sampled rows of each cell of a preview
     bool prefetch = true;
+    std::shared_ptr<GpuMaps> gpu = {};  ///< computes coarse tiles, if given (core/maps/gpu_maps.h)
   };
 
   /// All are called from the service's thread, one at a time, and none after the destructor has returned. They must
@@ -97,6 +100,7 @@ class TileService {
     std::function<void(int pane, const ViewStatus& status)> status;
     std::function<void(std::shared_ptr<const Thumbnail> thumbnail)> thumbnailReady;
     std::function<void(int pane, const std::string& problem)> failed;  ///< pane −1: a thumbnail
+    std::function<void(const std::string& text)> note;  ///< something to know, once: the GPU gave up, say
   };
 
   TileService(const Options& options, Callbacks callbacks);

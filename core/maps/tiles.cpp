@@ -169,6 +169,15 @@ std::shared_ptr<const Tile> deriveTile(const TileKey& key, std::int64_t tokens, 
   return tile;
 }
 
+std::shared_ptr<const Tile> finishTile(const TileKey& key, const CellGrid& grid, const CellValues& values,
+                                       std::optional<std::int64_t> window) {
+  const std::shared_ptr<Tile> tile = emptyTile(key);
+  finishCells(grid, values, window, 0, kNoValue,
+              {tile->max.data(), tile->mean.data(), tile->mass.data(), tile->logit.data(), kTileSize});
+  findExtremes(*tile);
+  return tile;
+}
+
 TileBuilder::TileBuilder(std::shared_ptr<const HeadView> head, const TileKey& key, int rowsPerCell)
     : head_(std::move(head)), key_(key), rowsPerCell_(rowsPerCell), range_(tileRange(key, head_->tokens)) {
   tile_ = emptyTile(key);

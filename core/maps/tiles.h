@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/maps/attention_map.h"
+#include "core/maps/pooling.h"
 
 namespace headscope {
 
@@ -53,6 +54,10 @@ TileKey parentKey(const TileKey& key) noexcept;
 /// Sampled tile (`rowsPerCell` of the 2^level rows of each cell), marked inexact unless that is all of them.
 std::shared_ptr<const Tile> previewTile(const HeadView& head, const TileKey& key, int rowsPerCell,
                                         const JobControl& control = {});
+
+/// A tile of all rows' values on `grid`, which are the cells of `key` (wherever they were computed).
+std::shared_ptr<const Tile> finishTile(const TileKey& key, const CellGrid& grid, const CellValues& values,
+                                       std::optional<std::int64_t> window);
 
 /// Number of levels such that the coarsest holds the whole map in one tile.
 int tileLevels(std::int64_t tokens) noexcept;
