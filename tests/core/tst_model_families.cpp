@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/files/json.h"
+#include "core/files/safetensors.h"
 #include "core/model/coverage.h"
 #include "core/model/golden.h"
 #include "core/model/model.h"
@@ -40,6 +41,9 @@ class ModelFamilies : public QObject {
   void matchesGolden_data();
   void matchesGolden();
   void everyFamilyIsCovered();
+  void specsMatchMetadata_data() { matchesGolden_data(); }
+  void specsMatchMetadata();
+  void notesTellPeculiarities();
   void committedTableHolds();
   void smallBlocksGiveTheSame_data() { matchesGolden_data(); }
   void smallBlocksGiveTheSame();
@@ -94,6 +98,60 @@ void ModelFamilies::matchesGolden() {
         concat(check.quantity, " of ", check.worst, ": ", check.error, ", allowed ", check.tolerance);
     QVERIFY2(check.passed(), text.c_str());
   }
+}
+
+// What inspectModel() says about each layer against what transformers' own model object said.
+void ModelFamilies::specsMatchMetadata() {
+  QFETCH(QString, folder);
+  QFETCH(QString, golden);
+  if (golden.endsWith("golden_long.safetensors")) {
+    return;  // another set of frequencies; the rest is alike
+  }
+  const ModelInfo info = inspectModel(folder.toStdString());
+  const auto file = SafetensorsFile::open(golden.toStdString());
+  const Json meta = Json::parse(file->metadata().at("headscope_golden"));
+  QCOMPARE(info.layers, meta.at("layers").get<int>());
+  QCOMPARE(info.vocab, meta.at("vocab").get<std::int64_t>());
+  QCOMPARE(info.hidden, meta.at("hidden_size").get<std::int64_t>());
+  QCOMPARE(info.tied, meta.at("tied").get<bool>());
+  QCOMPARE(info.weightType, meta.at("weights_dtype").get<std::string>());
+  for (std::size_t layer = 0; layer < info.attention.size(); ++layer) {
+    const AttentionSpec& spec = info.attention[layer];
+    QCOMPARE(info.shapes[layer].heads, meta.at("heads").at(layer).get<int>());
+    QCOMPARE(info.shapes[layer].kvHeads, meta.at("kv_heads").at(layer).get<int>());
+    QCOMPARE(info.shapes[layer].dim, meta.at("head_dim").at(layer).get<int>());
+    QVERIFY(std::abs(spec.scale - meta.at("scale").at(layer).get<double>()) < 1e-12);
+    const Json& window = meta.at("window").at(layer);
+    QCOMPARE(spec.window.value_or(0), window.is_null() ? 0 : window.get<std::int64_t>());
+    const Json& softcap = meta.at("softcap");
+    QCOMPARE(spec.softcap.value_or(0), softcap.is_null() ? 0.0 : softcap.get<double>());
+    const Rope none;
+    const Rope& rope = spec.rope ? info.ropes.at(static_cast<std::size_t>(*spec.rope)) : none;
+    QCOMPARE(rope.rotaryDims, meta.at("rotary_dims").at(layer).get<int>());
+    QVERIFY(std::abs(rope.attentionScaling - meta.at("attention_scaling").at(layer).get<double>()) < 1e-9);
+    if (spec.rope) {
+      QCOMPARE(rope.pairing == RopePairing::Half, meta.at("rope_style") == "half");
+    }
+    QCOMPARE(spec.postRope.empty(), meta.at("post_rope_ops").empty());
+  }
+}
+
+void ModelFamilies::notesTellPeculiarities() {
+  if (!fs::exists(kShared)) {
+    QSKIP("../shared/models/families is not here");
+  }
+  const auto says = [](const char* name, const char* text) {
+    const ModelInfo info = inspectModel(kShared / name);
+    return std::any_of(info.notes.begin(), info.notes.end(),
+                       [&](const std::string& note) { return note.find(text) != std::string::npos; });
+  };
+  QVERIFY(says("smollm3_default", "no RoPE in layers 3, 7"));
+  QVERIFY(says("gemma4_shared", "read in layers 3, 4"));
+  QVERIFY(says("gpt_oss", "sink"));
+  QVERIFY(says("llama_dynamic", "beyond 16 tokens"));
+  QVERIFY(says("gemma3_wrapper_old", "multimodal"));
+  QVERIFY(says("gemma3_explicit", "softcap"));
+  QVERIFY(inspectModel(kShared / "llama_plain").notes.empty());
 }
 
 void ModelFamilies::everyFamilyIsCovered() {
