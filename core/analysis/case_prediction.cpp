@@ -3,84 +3,150 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/analysis/case_evidence.h"
 #include "core/analysis/lag_curves.h"
-#include "core/analysis/row_agreement.h"
+#include "core/analysis/row_kernels.h"
 
 namespace headscope {
 namespace {
 
-/// The diagonals' expectation needs no more of a long text than this: its last tokens.
-constexpr std::int64_t kLongest = 512;
+constexpr std::int64_t kLongest = 512;  ///< tokens at the end of a text that autocorrelations are taken from, at least
+constexpr std::int64_t kAnchors = 6;
 
-/// Autocorrelations of all pairs of dims: mean over t of x_{t+lag} conj(x_t).
-struct Turns {
-  std::vector<double> re, im;
-};
+double sharedAfterChange(double variance) {
+  return std::erfc(std::sqrt(std::max(variance, 0.0) / 8));  // 2Φ(−s/2)
+}
 
-Turns autocorrelations(const std::vector<double>& rows, const HeadVectors& head, std::int64_t lag) {
-  const auto pairs = dimPairs(head);
-  Turns sums{std::vector<double>(pairs.size(), 0.0), std::vector<double>(pairs.size(), 0.0)};
-  const std::int64_t first = std::max<std::int64_t>(0, head.tokens() - kLongest);
-  const auto count = static_cast<double>(head.tokens() - first - lag);
-  for (std::int64_t t = first; t + lag < head.tokens(); ++t) {
-    const double* row = rows.data() + t * head.dim;
-    const double* later = row + lag * head.dim;
-    for (std::size_t j = 0; j < pairs.size(); ++j) {
-      const auto [a, b] = pairs[j];
-      const double x = row[a], y = b >= 0 ? row[b] : 0, laterX = later[a], laterY = b >= 0 ? later[b] : 0;
-      sums.re[j] += laterX * x + laterY * y;
-      sums.im[j] += laterY * x - laterX * y;
+std::vector<double> meanRow(const double* rows, std::int64_t count, int dim) {
+  std::vector<double> mean(static_cast<std::size_t>(dim), 0.0);
+  for (std::int64_t t = 0; t < count; ++t) {
+    rowKernels().addScaled(rows + t * dim, 1 / static_cast<double>(count), dim, mean.data());
+  }
+  return mean;
+}
+
+/// The last `count` rows less their mean.
+std::vector<double> centredEnd(const std::vector<double>& rows, std::int64_t count, int dim) {
+  std::vector<double> end(rows.end() - count * dim, rows.end());
+  const std::vector<double> mean = meanRow(end.data(), count, dim);
+  for (std::int64_t t = 0; t < count; ++t) {
+    rowKernels().addScaled(mean.data(), -1, dim, end.data() + t * dim);
+  }
+  return end;
+}
+
+/// Per dim, so that pairs are sums of two: mean over t of x_t x_{t+lag}.
+std::vector<double> autocorrelation(const std::vector<double>& rows, int dim, std::int64_t lag) {
+  std::vector<double> sums(static_cast<std::size_t>(dim), 0.0);
+  const std::int64_t count = static_cast<std::int64_t>(rows.size()) / dim - lag;
+  for (std::int64_t t = 0; t < count; ++t) {
+    const double* row = rows.data() + t * dim;
+    const double* later = row + lag * dim;
+    for (std::size_t d = 0; d < sums.size(); ++d) {
+      sums[d] += row[d] * later[d];
     }
   }
-  for (std::size_t j = 0; j < pairs.size(); ++j) {
-    sums.re[j] /= count;
-    sums.im[j] /= count;
+  for (double& sum : sums) {
+    sum /= static_cast<double>(std::max<std::int64_t>(count, 1));
   }
   return sums;
 }
 
-double at(const std::vector<double>& values, std::int64_t index) {
-  const auto position = static_cast<std::size_t>(index);
-  return position < values.size() ? std::clamp(values[position], 0.0, 1.0) : 0.0;
-}
+/// How much of two rows' agreement survives the part of the logits that no mean explains.
+class Unexplained {
+ public:
+  /// `longest`: the longest lag that will be asked for.
+  Unexplained(const HeadVectors& head, std::int64_t longest)
+      : dim_(head.dim), pairs_(dimPairs(head)), scale_(head.frame->spec.scale) {
+    const std::int64_t count = std::min(head.tokens(), std::max(kLongest, 2 * longest));
+    q_ = centredEnd(head.q, count, dim_);
+    k_ = centredEnd(head.keys->k, count, dim_);
+    rotatedQ_ = q_;
+    for (std::int64_t t = 0; head.frame->rotation && t < count; ++t) {
+      head.frame->rotation->rotate(head.tokens() - count + t, rotatedQ_.data() + t * dim_);
+    }
+    keyVariance_ = autocorrelation(centredEnd(head.keys->dotK, count, dim_), dim_, 0);
+    rotatedAtOnce_ = autocorrelation(rotatedQ_, dim_, 0);
+    qAtOnce_ = autocorrelation(q_, dim_, 0);
+    kAtOnce_ = autocorrelation(k_, dim_, 0);
+  }
 
-/// The softmax of the predicted logits is the row that distance alone would give.
-double predictedEcho(const std::vector<double>& logitByDistance, std::int64_t period) {
-  if (period <= 0) {
-    return 0;
+  double column(std::int64_t lag) const {
+    const std::vector<double> later = autocorrelation(rotatedQ_, dim_, lag);
+    double change = 0;
+    for (const auto& pair : pairs_) {
+      change += of(keyVariance_, pair) * (of(rotatedAtOnce_, pair) - of(later, pair));
+    }
+    return sharedAfterChange(change * scale_ * scale_);
   }
-  const double top = *std::max_element(logitByDistance.begin(), logitByDistance.end());
-  std::vector<double> row;
-  double total = 0;
-  for (const double logit : logitByDistance) {
-    row.push_back(std::exp(logit - top));
-    total += row.back();
+
+  double diagonal(std::int64_t lag) const {
+    const std::vector<double> q = autocorrelation(q_, dim_, lag), k = autocorrelation(k_, dim_, lag);
+    double change = 0;
+    for (const auto& pair : pairs_) {
+      change += of(keyVariance_, pair) * (of(qAtOnce_, pair) - of(q, pair)) +
+                of(qAtOnce_, pair) * (of(kAtOnce_, pair) - of(k, pair));
+    }
+    return sharedAfterChange(change * scale_ * scale_);
   }
-  for (double& p : row) {
-    p /= total;
+
+ private:
+  static double of(const std::vector<double>& dims, std::pair<int, int> pair) {
+    return dims[static_cast<std::size_t>(pair.first)] +
+           (pair.second >= 0 ? dims[static_cast<std::size_t>(pair.second)] : 0);
   }
-  return std::clamp(rowEcho(row, period), 0.0, 1.0);
-}
+
+  int dim_;
+  std::vector<std::pair<int, int>> pairs_;
+  double scale_;
+  std::vector<double> q_, k_, rotatedQ_;  ///< [count, dim] less their means
+  std::vector<double> keyVariance_, rotatedAtOnce_, qAtOnce_, kAtOnce_;
+};
+
+/// Rows from means alone: softmax over i of (key part of i + distance part of t − i).
+class MeanRows {
+ public:
+  MeanRows(const HeadVectors& head, const std::vector<double>& byDistance)
+      : head_(head), backward_(byDistance.rbegin(), byDistance.rend()), key_(byDistance.size()) {
+    const std::int64_t tokens = head.tokens();
+    const std::vector<double> query = meanRow(head.dotQ.data(), tokens, head.dim);
+    // The mean key is in the distance part already. A norm after RoPE has no such split.
+    const bool split = head.frame->spec.postRope.empty();
+    const std::vector<double> meanKey = meanRow(head.keys->k.data(), tokens, head.dim);
+    std::vector<double> rotated;
+    for (std::int64_t i = 0; i < tokens; ++i) {
+      double logit = rowKernels().dot(query.data(), head.dotKRow(i).data(), head.dim);
+      if (split) {
+        rotated = meanKey;
+        if (head.frame->rotation) {
+          head.frame->rotation->rotate(i, rotated.data());
+        }
+        logit -= rowKernels().dot(query.data(), rotated.data(), head.dim);
+      }
+      key_[static_cast<std::size_t>(i)] = head.frame->spec.scale * logit;
+    }
+  }
+
+  void row(std::int64_t t, std::vector<double>& p) const {
+    const std::int64_t first = head_.firstKey(t), count = t + 1 - first;
+    const double* distance = backward_.data() + (head_.tokens() - 1 - t);
+    p.assign(static_cast<std::size_t>(t + 1), 0.0);
+    double* logits = p.data() + first;
+    for (std::int64_t i = 0; i < count; ++i) {
+      logits[i] = key_[static_cast<std::size_t>(first + i)] + distance[first + i];
+    }
+    const double top = rowKernels().maximum(logits, count);
+    const double mass = rowKernels().exponentials(logits, count, top, logits).mass;
+    std::transform(logits, logits + count, logits, [mass](double x) { return x / mass; });
+  }
+
+ private:
+  const HeadVectors& head_;
+  std::vector<double> backward_;  ///< [tokens] distance part at tokens − 1 − Δ
+  std::vector<double> key_;       ///< [tokens]
+};
 
 }  // namespace
-
-std::vector<double> diagonalCorrelations(const HeadVectors& head, const std::vector<std::int64_t>& lags) {
-  const Turns q = autocorrelations(head.q, head, 0), k = autocorrelations(head.keys->k, head, 0);
-  double still = 0;
-  for (std::size_t j = 0; j < q.re.size(); ++j) {
-    still += q.re[j] * k.re[j];
-  }
-  std::vector<double> correlations;
-  for (const std::int64_t lag : lags) {
-    const Turns movedQ = autocorrelations(head.q, head, lag), movedK = autocorrelations(head.keys->k, head, lag);
-    double moved = 0;
-    for (std::size_t j = 0; j < q.re.size(); ++j) {
-      moved += movedQ.re[j] * movedK.re[j] + movedQ.im[j] * movedK.im[j];
-    }
-    correlations.push_back(still > 0 ? std::clamp(moved / still, 0.0, 1.0) : 0);
-  }
-  return correlations;
-}
 
 std::int64_t prominentLag(const std::vector<double>& correlationByLag) {
   std::int64_t best = 0;
@@ -98,40 +164,22 @@ std::int64_t prominentLag(const std::vector<double>& correlationByLag) {
   return best;
 }
 
-CaseLags caseLags(std::int64_t tokens) {
-  return {std::clamp<std::int64_t>(tokens / 13, 2, 11), std::clamp<std::int64_t>(tokens / 8, 3, 18)};
-}
-
-std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tokens) {
-  std::int64_t best = 0;
-  double off = 1;
-  for (int turns = 1; period && turns <= 4; ++turns) {
-    const double exact = turns * period->tokens;
-    if (exact < static_cast<double>(tokens) / 3 && std::abs(exact - std::round(exact)) < off) {
-      off = std::abs(exact - std::round(exact));
-      best = std::llround(exact);
-    }
-  }
-  return best;
-}
-
-CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens) {
+CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens, const JobControl& control) {
+  const std::int64_t season = prominentLag(lens.queryCorrelationByLag);
+  const MeanRows rows(head, lens.predictedByDistance);
+  CaseEvidence evidence =
+      evidenceFromRows([&rows](std::int64_t t, std::vector<double>& p) { rows.row(t, p); }, head.tokens(), season,
+                       measurePeriod(lens.predictedByDistance), kAnchors, control);
   const CaseLags lags = caseLags(head.tokens());
-  const std::vector<double>& columns = lens.queryCorrelationByLag;
-  const std::vector<double> diagonals = diagonalCorrelations(head, {1, lags.first, lags.second});
-  CaseEvidence evidence;
-  evidence.columnStep = at(columns, 1);
-  evidence.columnLong = std::min(at(columns, lags.first), at(columns, lags.second));
-  evidence.diagonalStep = diagonals[0];
-  evidence.diagonalLong = std::min(diagonals[1], diagonals[2]);
-  evidence.season = prominentLag(columns);
-  if (evidence.season > 0) {
-    evidence.seasonRows = at(columns, evidence.season);
-    evidence.seasonBetween = at(columns, evidence.season / 2);
+  const Unexplained unexplained(head, std::max({lags.first, lags.second, season}));
+  evidence.columnStep *= unexplained.column(1);
+  evidence.columnLong *= std::min(unexplained.column(lags.first), unexplained.column(lags.second));
+  evidence.diagonalStep *= unexplained.diagonal(1);
+  evidence.diagonalLong *= std::min(unexplained.diagonal(lags.first), unexplained.diagonal(lags.second));
+  if (season > 0) {
+    evidence.seasonRows *= unexplained.column(season);
+    evidence.seasonBetween *= unexplained.column(season / 2);
   }
-  const auto period = measurePeriod(lens.predictedByDistance);
-  evidence.periodStrength = period ? std::min(period->strength, 1.0) : 0;
-  evidence.echo = predictedEcho(lens.predictedByDistance, wholePeriods(period, head.tokens()));
   return evidence;
 }
 

@@ -1,7 +1,17 @@
 #pragma once
 
-// What q, k and RoPE alone predict about a head's case: the quantities of CaseEvidence from autocorrelations, without
-// looking at a single row of attention. Inside core/analysis only.
+// What q, k and RoPE alone predict about a head's case, without computing a logit of any pair. Inside core/analysis
+// only.
+//
+// A logit has a part that depends on the distance alone (mean query, mean key: RopeLens::predictedByDistance), a part
+// that depends on the key alone (mean rotated query, key less its mean), and the rest. The first two make predicted
+// rows, which are looked at like measured ones. The rest changes over time; two softmaxes whose logits differ by a
+// normal variable of variance s² share 2Φ(−s/2) of their mass, which is what remains of the rows' agreement:
+//   column:    s² = σ² Σ_m V_m (A_m(0) − A_m(l)), A the autocorrelation of the rotated queries less their mean, V the
+//              variance of the rotated keys
+//   diagonal:  s² = σ² Σ_m (V_m (B_m(0) − B_m(l)) + B_m(0) (C_m(0) − C_m(l))), B, C those of q and k before RoPE, less
+//   their
+//              means
 
 #include <cstdint>
 #include <vector>
@@ -10,24 +20,10 @@
 
 namespace headscope {
 
-/// How alike logits are expected to be when rows and keys both move by a lag, 0 … 1, for each lag:
-/// Σ_m Re(Aq_m(l) conj(Ak_m(l))) / Σ_m Aq_m(0) Ak_m(0), A the complex
-/// autocorrelation of a channel before RoPE.
-std::vector<double> diagonalCorrelations(const HeadVectors& head, const std::vector<std::int64_t>& lags);
-
 /// The lag at which rows come back: the local maximum that rises most above what lies before it, 2 ≤ L ≤ lags / 3; 0 if
 /// none.
 std::int64_t prominentLag(const std::vector<double>& correlationByLag);
 
-/// The two longer lags at which columns and diagonals are looked at.
-struct CaseLags {
-  std::int64_t first = 0, second = 0;
-};
-CaseLags caseLags(std::int64_t tokens);
-
-/// The whole number of tokens closest to 1, 2, 3 or 4 periods, within a third of the text; 0: none.
-std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tokens);
-
-CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens);
+CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens, const JobControl& control);
 
 }  // namespace headscope

@@ -25,12 +25,19 @@ void loadPair(const double* rows, std::int64_t tokens, int dim, std::pair<int, i
   }
 }
 
-double meanSquare(const double* row, std::int64_t tokens, int dim, std::pair<int, int> pair) {
-  double sum = 0;
+/// Mean of |κ − κ̄|² in one pair of dims.
+double variance(const double* rows, std::int64_t tokens, int dim, std::pair<int, int> pair) {
+  double sumX = 0, sumY = 0, squares = 0;
+  const double* row = rows;
   for (std::int64_t t = 0; t < tokens; ++t, row += dim) {
-    sum += row[pair.first] * row[pair.first] + (pair.second >= 0 ? row[pair.second] * row[pair.second] : 0);
+    const double x = row[pair.first] - rows[pair.first];  // less the first: a common offset must not eat digits
+    const double y = pair.second >= 0 ? row[pair.second] - rows[pair.second] : 0;
+    sumX += x;
+    sumY += y;
+    squares += x * x + y * y;
   }
-  return sum / static_cast<double>(tokens);
+  const auto n = static_cast<double>(tokens);
+  return std::max(0.0, squares / n - (sumX * sumX + sumY * sumY) / (n * n));
 }
 
 /// What is added up over the pairs, in frequencies.
@@ -68,7 +75,7 @@ KeySpectra keySpectra(const HeadVectors& head, std::int64_t lastTokens) {
   Fourier& fourier = Fourier::ofLength(2 * tokens);
   for (const auto& pair : dimPairs(head)) {
     keys.spectra.push_back(fourier.zeros());
-    keys.meanSquares.push_back(meanSquare(rows, tokens, head.dim, pair));
+    keys.variances.push_back(variance(rows, tokens, head.dim, pair));
     loadPair(rows, tokens, head.dim, pair, keys.spectra.back());
     fourier.forward(keys.spectra.back());
   }
@@ -89,12 +96,12 @@ LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobCo
     loadPair(head.dotQ.data() + skipped, tokens, head.dim, pairs[j], q);
     fourier.forward(q);
     if (keys != nullptr) {
-      products.add(q, keys->spectra[j], keys->meanSquares[j]);
+      products.add(q, keys->spectra[j], keys->variances[j]);
       continue;
     }
     loadPair(ownKeys, tokens, head.dim, pairs[j], own);
     fourier.forward(own);
-    products.add(q, own, meanSquare(ownKeys, tokens, head.dim, pairs[j]));
+    products.add(q, own, variance(ownKeys, tokens, head.dim, pairs[j]));
   }
   Spectrum power{std::move(products.power), std::vector<double>(q.re.size(), 0.0)};
   fourier.backward(products.cross);
@@ -102,6 +109,8 @@ LagCurves lagCurves(const HeadVectors& head, const KeySpectra* keys, const JobCo
   LagCurves curves;
   const auto length = static_cast<double>(fourier.length());
   const double zero = power.re[0] / static_cast<double>(tokens);
+  // A row's logits over its keys: Re(ρ conj(κ − κ̄)) in each pair has half the product of the mean squares.
+  curves.rowVariance = head.frame->spec.scale * head.frame->spec.scale * zero / length / 2;
   for (std::int64_t lag = 0; lag < tokens; ++lag) {
     const auto index = static_cast<std::size_t>(lag);
     const auto count = static_cast<double>(tokens - lag);

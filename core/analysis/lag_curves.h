@@ -19,17 +19,21 @@ std::vector<std::pair<int, int>> dimPairs(const HeadVectors& head);
 
 /// Transforms of a KV head's keys, shared by its query heads: 16 to 32 bytes · dim · tokens.
 struct KeySpectra {
-  std::vector<Spectrum> spectra;    ///< [pairs of dims]
-  std::vector<double> meanSquares;  ///< [pairs of dims] mean over i of |κ_i|², κ in the dot product
+  std::vector<Spectrum> spectra;  ///< [pairs of dims]
+  std::vector<double> variances;  ///< [pairs of dims] mean over i of |κ_i − κ̄|², κ in the dot product
 };
 KeySpectra keySpectra(const HeadVectors& head, std::int64_t lastTokens = 0);
 
 struct LagCurves {
   /// [tokens] mean over t of a(t, t − Δ), before softcap and window.
   std::vector<double> logitByDistance;
-  /// [tokens] autocorrelation of the queries in the dot product, each pair of dims weighted with the keys' mean square
-  /// there; 1 at lag 0: how alike the logits of rows l apart are expected to be, key by key.
+  /// [tokens] autocorrelation of the queries in the dot product, each pair of dims weighted with the keys' variance
+  /// there (what is the same for all keys moves no softmax); 1 at lag 0: how alike the logits of rows l apart are
+  /// expected to be.
   std::vector<double> queryCorrelation;
+  /// Expected variance of a row's logits over its keys. That of the change from row t to t + l is 2 (1 −
+  /// correlation(l)) times this.
+  double rowVariance = 0;
 };
 
 /// O(dim · tokens · log tokens). `keys`: as keySpectra gave them for the head's KV head and the same `lastTokens`, or

@@ -236,10 +236,10 @@ CaseAgreement agreement(const std::vector<LayerReport>& layers) {
 
 AnalysisOptions estimateOptions() {
   AnalysisOptions options;
-  options.sample.rows = 96;
-  options.boundSample = RowSample{32};
+  options.sample.rows = 64;
+  options.boundSample = RowSample{16};
   options.lagTokens = 1024;
-  options.caseOptions.anchors = 10;
+  options.caseOptions.anchors = 8;
   return options;
 }
 

@@ -218,6 +218,7 @@ RopeLens ropeLens(const HeadVectors& head, const JobControl& control, const KeyS
   LagCurves curves = lagCurves(head, keys, control, lastTokens);
   lens.measuredByDistance = std::move(curves.logitByDistance);
   lens.queryCorrelationByLag = std::move(curves.queryCorrelation);
+  lens.rowVariance = curves.rowVariance;
   lens.measuredPeriod = measurePeriod(lens.measuredByDistance);
   return lens;
 }

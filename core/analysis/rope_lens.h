@@ -43,6 +43,7 @@ struct RopeLens {
   std::optional<MeasuredPeriod> measuredPeriod;  ///< none: no peak (reported as null with strength 0)
   /// [tokens] how alike rows l apart are expected to be (LagCurves::queryCorrelation).
   std::vector<double> queryCorrelationByLag;
+  double rowVariance = 0;  ///< expected variance of a row's logits over its keys (LagCurves::rowVariance)
 };
 
 RopeSpectrum ropeSpectrum(const HeadVectors& head);
