@@ -23,6 +23,7 @@ struct ModelInfo {
   std::uint64_t bytes = 0;  ///< of the weights on disk
   std::string weightType;   ///< "f32", "bf16", "Q4_1" …, the most frequent by bytes
   bool tied = false;
+  bool experts = false;                            ///< some layers are mixtures of experts
   std::vector<AttentionSpec> attention;            ///< [layers]
   std::vector<Rope> ropes;                         ///< for a short sequence, where they depend on its length
   std::vector<CaptureBuilder::LayerShape> shapes;  ///< [layers]

@@ -180,7 +180,8 @@ VerifyReport verifyModel(Model& model, const JobControl& control) {
 
   VerifyReport report;
   report.family = model.info().family;
-  const double tolerance = exact ? 1e-4 : 5e-2;
+  // In short arithmetic a router may choose other experts: more than rounding.
+  const double tolerance = exact ? 1e-4 : model.info().experts ? 0.5 : 5e-2;
   report.checks.push_back(
       {"logits_are_finite", "1 if a logit is infinite or no number", allFinite(fused.logits) ? 0.0 : 1.0, 0.5});
   report.checks.push_back(rowSums(*fused.capture, exact ? 1e-5 : 2e-2));

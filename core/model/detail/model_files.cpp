@@ -184,6 +184,8 @@ ModelInfo modelInfo(const ModelFiles& files) {
   info.bytes = files.weights->bytes();
   info.weightType = files.weights->commonType();
   info.tied = decoder.tied;
+  info.experts = std::any_of(decoder.layers.begin(), decoder.layers.end(),
+                             [](const plan::Layer& layer) { return static_cast<bool>(layer.experts); });
   info.attention = attentionSpecs(files);
   info.ropes = ropesFor(decoder, 1);
   info.notes = notesOn(files);
