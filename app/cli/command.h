@@ -61,5 +61,6 @@ void addMask(CommandLine& line);
 void addRope(CommandLine& line);
 void addRun(CommandLine& line);
 void addTokenize(CommandLine& line);
+void addVerify(CommandLine& line);
 
 }  // namespace headscope::cli

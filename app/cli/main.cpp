@@ -12,5 +12,6 @@ int main(int argc, char** argv) {
   addAnalyze(line);
   addGenerate(line);
   addMask(line);
+  addVerify(line);
   return line.execute(argc, argv);
 }

@@ -150,7 +150,8 @@ void runMap(const MapCommand& command, const Run& run) {
       makeHeadView(*capture, command.head.layer, command.head.head, command.interventions.interventions(), run.control);
   const std::int64_t height = size ? size->height : range.rows();
   const std::int64_t width = size ? size->width : range.cols();
-  const auto file = command.output.out.empty() ? nullptr : openTableFile(command.output.out, height, width);
+  const PictureScale scale = command.value == "logit" ? PictureScale::Linear : PictureScale::Log;
+  const auto file = command.output.out.empty() ? nullptr : openTableFile(command.output.out, height, width, scale);
   MapWriter writer(*head, range, run.control);
   if (size) {
     const Pool pool = command.pool == "mean" ? Pool::Mean : command.pool == "mass" ? Pool::Mass : Pool::Max;

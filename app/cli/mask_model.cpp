@@ -1,5 +1,6 @@
 #include "app/cli/mask_model.h"
 
+#include "app/cli/source.h"
 #include "core/capture/capture.h"
 #include "core/files/json.h"
 #include "core/model/model_info.h"
@@ -7,7 +8,7 @@
 namespace headscope::cli {
 
 MaskShape shapeOfModel(const std::filesystem::path& path) {
-  if (path.extension() == ".safetensors") {
+  if (isCaptureFile(path)) {
     const CaptureHeader& header = Capture::open(path)->header();
     return {header.layers, header.heads, header.kvHeads};
   }

@@ -11,15 +11,20 @@ namespace {
 /// Probability rows around one anchor.
 class AnchorRows {
  public:
-  AnchorRows(const RowSource& rows, std::int64_t anchor) : rows_(rows), anchor_(anchor) { rows_(anchor, base_); }
+  AnchorRows(const RowSource& rows, std::int64_t anchor) : rows_(rows), anchor_(anchor) { rows_.row(anchor, base_); }
 
   /// Rows anchor and anchor + lag at the same keys.
   double column(std::int64_t lag) {
-    rows_(anchor_ + lag, other_);
+    rows_.columnRow(anchor_, lag, other_);
     return rowAgreement(base_, {other_.data(), base_.size()}, lag);
   }
   /// The same rows with keys moved by `lag`; call after column(lag).
-  double diagonal(std::int64_t lag) const { return rowAgreement(base_, {other_.data() + lag, base_.size()}, lag); }
+  double diagonal(std::int64_t lag) {
+    if (rows_.diagonalRow) {
+      rows_.diagonalRow(anchor_, lag, other_);
+    }
+    return rowAgreement(base_, {other_.data() + lag, base_.size()}, lag);
+  }
   /// The row against itself moved by `lag` keys.
   double echo(std::int64_t lag) const { return rowEcho(base_, lag); }
 

@@ -12,8 +12,13 @@
 
 namespace headscope {
 
-/// Writes p(t, 0 … t) into its second argument, [t + 1].
-using RowSource = std::function<void(std::int64_t t, std::vector<double>& p)>;
+/// Rows of attention [t + 1], from key 0 to t.
+struct RowSource {
+  std::function<void(std::int64_t t, std::vector<double>& p)> row;
+  /// Row t + lag as it is to be compared with row t at the same keys, or at keys moved by `lag`. Where the second is
+  /// empty, the first serves for both.
+  std::function<void(std::int64_t t, std::int64_t lag, std::vector<double>&p)> columnRow, diagonalRow;
+};
 
 /// The two longer lags at which columns and diagonals are looked at.
 struct CaseLags {

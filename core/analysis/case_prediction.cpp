@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <random>
 
 #include "core/analysis/case_evidence.h"
 #include "core/analysis/lag_curves.h"
@@ -12,10 +14,6 @@ namespace {
 
 constexpr std::int64_t kLongest = 512;  ///< tokens at the end of a text that autocorrelations are taken from, at least
 constexpr std::int64_t kAnchors = 6;
-
-double sharedAfterChange(double variance) {
-  return std::erfc(std::sqrt(std::max(variance, 0.0) / 8));  // 2Φ(−s/2)
-}
 
 std::vector<double> meanRow(const double* rows, std::int64_t count, int dim) {
   std::vector<double> mean(static_cast<std::size_t>(dim), 0.0);
@@ -52,7 +50,7 @@ std::vector<double> autocorrelation(const std::vector<double>& rows, int dim, st
   return sums;
 }
 
-/// How much of two rows' agreement survives the part of the logits that no mean explains.
+/// The part of the logits that no mean explains.
 class Unexplained {
  public:
   /// `longest`: the longest lag that will be asked for.
@@ -66,20 +64,28 @@ class Unexplained {
       head.frame->rotation->rotate(head.tokens() - count + t, rotatedQ_.data() + t * dim_);
     }
     keyVariance_ = autocorrelation(centredEnd(head.keys->dotK, count, dim_), dim_, 0);
-    rotatedAtOnce_ = autocorrelation(rotatedQ_, dim_, 0);
+    const std::vector<double> rotatedAtOnce = autocorrelation(rotatedQ_, dim_, 0);
+    for (const auto& pair : pairs_) {
+      power_ += of(keyVariance_, pair) * of(rotatedAtOnce, pair);
+    }
     qAtOnce_ = autocorrelation(q_, dim_, 0);
     kAtOnce_ = autocorrelation(k_, dim_, 0);
   }
 
+  /// r: standard deviation.
+  double deviation() const { return scale_ * std::sqrt(std::max(power_, 0.0) / 2); }
+
+  /// Correlation with itself at the same keys, `lag` rows later.
   double column(std::int64_t lag) const {
     const std::vector<double> later = autocorrelation(rotatedQ_, dim_, lag);
-    double change = 0;
+    double sum = 0;
     for (const auto& pair : pairs_) {
-      change += of(keyVariance_, pair) * (of(rotatedAtOnce_, pair) - of(later, pair));
+      sum += of(keyVariance_, pair) * of(later, pair);
     }
-    return sharedAfterChange(change * scale_ * scale_);
+    return power_ > 0 ? std::clamp(sum / power_, 0.0, 1.0) : 1;
   }
 
+  /// Correlation with itself at keys moved by `lag`, `lag` rows later.
   double diagonal(std::int64_t lag) const {
     const std::vector<double> q = autocorrelation(q_, dim_, lag), k = autocorrelation(k_, dim_, lag);
     double change = 0;
@@ -87,7 +93,7 @@ class Unexplained {
       change += of(keyVariance_, pair) * (of(qAtOnce_, pair) - of(q, pair)) +
                 of(qAtOnce_, pair) * (of(kAtOnce_, pair) - of(k, pair));
     }
-    return sharedAfterChange(change * scale_ * scale_);
+    return power_ > 0 ? std::clamp(1 - change / power_, 0.0, 1.0) : 1;
   }
 
  private:
@@ -100,14 +106,23 @@ class Unexplained {
   std::vector<std::pair<int, int>> pairs_;
   double scale_;
   std::vector<double> q_, k_, rotatedQ_;  ///< [count, dim] less their means
-  std::vector<double> keyVariance_, rotatedAtOnce_, qAtOnce_, kAtOnce_;
+  std::vector<double> keyVariance_, qAtOnce_, kAtOnce_;
+  double power_ = 0;  ///< Σ V A(0)
 };
 
-/// Rows from means alone: softmax over i of (key part of i + distance part of t − i).
-class MeanRows {
+/// Predicted rows: softmax over i of (key part of i + distance part of t − i + the rest).
+class PredictedRows {
  public:
-  MeanRows(const HeadVectors& head, const std::vector<double>& byDistance)
-      : head_(head), backward_(byDistance.rbegin(), byDistance.rend()), key_(byDistance.size()) {
+  PredictedRows(const HeadVectors& head, const std::vector<double>& byDistance, const Unexplained& rest)
+      : head_(head),
+        rest_(rest),
+        deviation_(rest.deviation()),
+        backward_(byDistance.rbegin(), byDistance.rend()),
+        key_(byDistance.size()),
+        noise_(2 * byDistance.size()) {
+    std::mt19937 random(1);  // the same prediction every time
+    std::normal_distribution<double> normal;
+    std::generate(noise_.begin(), noise_.end(), [&] { return normal(random); });
     const std::int64_t tokens = head.tokens();
     const std::vector<double> query = meanRow(head.dotQ.data(), tokens, head.dim);
     // The mean key is in the distance part already. A norm after RoPE has no such split.
@@ -127,23 +142,51 @@ class MeanRows {
     }
   }
 
-  void row(std::int64_t t, std::vector<double>& p) const {
-    const std::int64_t first = head_.firstKey(t), count = t + 1 - first;
-    const double* distance = backward_.data() + (head_.tokens() - 1 - t);
+  RowSource source() {
+    return {
+        [this](std::int64_t t, std::vector<double>& p) { draw(t, 0, 1, p); },
+        [this](std::int64_t t, std::int64_t lag, std::vector<double>& p) { draw(t + lag, 0, columnAt(lag), p); },
+        [this](std::int64_t t, std::int64_t lag, std::vector<double>& p) { draw(t + lag, lag, diagonalAt(lag), p); }};
+  }
+
+ private:
+  /// Row t; its rest correlates with that of the first row, whose keys are moved by `moved`.
+  void draw(std::int64_t t, std::int64_t moved, double correlation, std::vector<double>& p) const {
+    const std::int64_t tokens = head_.tokens(), first = head_.firstKey(t), count = t + 1 - first;
+    const double* distance = backward_.data() + (tokens - 1 - t);
+    const double kept = deviation_ * correlation, fresh = deviation_ * std::sqrt(1 - correlation * correlation);
     p.assign(static_cast<std::size_t>(t + 1), 0.0);
-    double* logits = p.data() + first;
-    for (std::int64_t i = 0; i < count; ++i) {
-      logits[i] = key_[static_cast<std::size_t>(first + i)] + distance[first + i];
+    for (std::int64_t i = first; i <= t; ++i) {
+      const double old = i >= moved ? noise_[static_cast<std::size_t>(i - moved)] : 0;
+      p[static_cast<std::size_t>(i)] = key_[static_cast<std::size_t>(i)] + distance[i] + kept * old +
+                                       fresh * noise_[static_cast<std::size_t>(tokens + i)];
     }
+    double* logits = p.data() + first;
     const double top = rowKernels().maximum(logits, count);
     const double mass = rowKernels().exponentials(logits, count, top, logits).mass;
     std::transform(logits, logits + count, logits, [mass](double x) { return x / mass; });
   }
 
- private:
+  double columnAt(std::int64_t lag) {
+    if (!column_.contains(lag)) {
+      column_[lag] = rest_.column(lag);
+    }
+    return column_[lag];
+  }
+  double diagonalAt(std::int64_t lag) {
+    if (!diagonal_.contains(lag)) {
+      diagonal_[lag] = rest_.diagonal(lag);
+    }
+    return diagonal_[lag];
+  }
+
   const HeadVectors& head_;
-  std::vector<double> backward_;  ///< [tokens] distance part at tokens − 1 − Δ
-  std::vector<double> key_;       ///< [tokens]
+  const Unexplained& rest_;
+  double deviation_;
+  std::vector<double> backward_;                      ///< [tokens] distance part at tokens − 1 − Δ
+  std::vector<double> key_;                           ///< [tokens] key part
+  std::vector<double> noise_;                         ///< [2 · tokens] normal variables
+  std::map<std::int64_t, double> column_, diagonal_;  ///< correlations of the rest by lag
 };
 
 }  // namespace
@@ -166,21 +209,11 @@ std::int64_t prominentLag(const std::vector<double>& correlationByLag) {
 
 CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens, const JobControl& control) {
   const std::int64_t season = prominentLag(lens.queryCorrelationByLag);
-  const MeanRows rows(head, lens.predictedByDistance);
-  CaseEvidence evidence =
-      evidenceFromRows([&rows](std::int64_t t, std::vector<double>& p) { rows.row(t, p); }, head.tokens(), season,
-                       measurePeriod(lens.predictedByDistance), kAnchors, control);
   const CaseLags lags = caseLags(head.tokens());
-  const Unexplained unexplained(head, std::max({lags.first, lags.second, season}));
-  evidence.columnStep *= unexplained.column(1);
-  evidence.columnLong *= std::min(unexplained.column(lags.first), unexplained.column(lags.second));
-  evidence.diagonalStep *= unexplained.diagonal(1);
-  evidence.diagonalLong *= std::min(unexplained.diagonal(lags.first), unexplained.diagonal(lags.second));
-  if (season > 0) {
-    evidence.seasonRows *= unexplained.column(season);
-    evidence.seasonBetween *= unexplained.column(season / 2);
-  }
-  return evidence;
+  const Unexplained rest(head, std::max({lags.first, lags.second, season}));
+  PredictedRows rows(head, lens.predictedByDistance, rest);
+  return evidenceFromRows(rows.source(), head.tokens(), season, measurePeriod(lens.predictedByDistance), kAnchors,
+                          control);
 }
 
 }  // namespace headscope

@@ -4,14 +4,13 @@
 // only.
 //
 // A logit has a part that depends on the distance alone (mean query, mean key: RopeLens::predictedByDistance), a part
-// that depends on the key alone (mean rotated query, key less its mean), and the rest. The first two make predicted
-// rows, which are looked at like measured ones. The rest changes over time; two softmaxes whose logits differ by a
-// normal variable of variance s² share 2Φ(−s/2) of their mass, which is what remains of the rows' agreement:
-//   column:    s² = σ² Σ_m V_m (A_m(0) − A_m(l)), A the autocorrelation of the rotated queries less their mean, V the
-//              variance of the rotated keys
-//   diagonal:  s² = σ² Σ_m (V_m (B_m(0) − B_m(l)) + B_m(0) (C_m(0) − C_m(l))), B, C those of q and k before RoPE, less
-//   their
-//              means
+// that depends on the key alone (mean rotated query, key less its mean), and the rest, which is taken as a normal
+// variable of variance r² whose correlation over time is known. Rows are drawn from that and looked at like measured
+// ones.
+//   r² = σ² Σ_m V_m A_m(0) / 2, A the autocorrelation of the rotated queries less their mean, V the variance of the
+//   rotated keys at the same keys, l later:  correlation Σ_m V_m A_m(l) / Σ_m V_m A_m(0) at keys moved by l:         1
+//   − Σ_m (V_m (B_m(0) − B_m(l)) + B_m(0) (C_m(0) − C_m(l))) / Σ_m V_m A_m(0), B, C the
+//                               autocorrelations of q and k before RoPE, less their means
 
 #include <cstdint>
 #include <vector>

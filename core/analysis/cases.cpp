@@ -56,7 +56,10 @@ CaseResult classify(const HeadVectors& head, const RopeLens& lens, const CaseOpt
   if (head.tokens() >= kFewestTokens) {
     result.predictedEvidence = predictedEvidence(head, lens, control);
     LogitRows rows(head);
-    const RowSource source = [&rows](std::int64_t t, std::vector<double>& p) { rows.probabilities(t, p); };
+    const RowSource source{
+        [&rows](std::int64_t t, std::vector<double>& p) { rows.probabilities(t, p); },
+        [&rows](std::int64_t t, std::int64_t lag, std::vector<double>& p) { rows.probabilities(t + lag, p); },
+        {}};
     result.evidence = evidenceFromRows(source, head.tokens(), result.predictedEvidence.season, lens.measuredPeriod,
                                        options.anchors, control);
   }

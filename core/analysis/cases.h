@@ -12,9 +12,8 @@
 // mean logit by distance) · step(echo), step(x) = 1 / (1 + exp((threshold − x) / width)):
 //   re_access = C    sequential = D (1 − π)    periodic_sequential = D π
 //   seasonal = column(L) · (1 − min(column(1), column(L/2))) · (1 − D)    unpredictable = 1 − the largest of these four
-// Predicted. The same quantities from autocorrelations of q and k: column(l) from queries after RoPE, each channel
-// weighted with the keys' mean square there; diagonal(l) from q and k before RoPE; the period from the predicted logit
-// by distance.
+// Predicted. The same formulas on rows that means and variances of q and k give under RoPE, without a logit of any
+// pair: see case_prediction.h.
 
 #include <array>
 #include <cstdint>

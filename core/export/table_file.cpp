@@ -69,13 +69,41 @@ class TextTable : public TableFile {
   Marks marks_;
 };
 
+class PngTable : public TableFile {
+ public:
+  PngTable(std::filesystem::path target, std::int64_t rows, std::int64_t cols, PictureScale scale)
+      : target_(std::move(target)), rows_(rows), cols_(cols), scale_(scale) {
+    if (rows > kMostPixels / cols) {
+      throw Error(target_.string(), concat("would have ", rows, "x", cols, " pixels; pool to fewer cells"));
+    }
+  }
+
+  void write(std::span<const float> cells) override { cells_.insert(cells_.end(), cells.begin(), cells.end()); }
+
+  void commit() override {
+    if (cells_.size() != static_cast<std::size_t>(rows_ * cols_)) {
+      throw Error(target_.string(), concat("got ", cells_.size(), " of ", rows_ * cols_, " numbers"));
+    }
+    writePng(target_, mapPicture(cells_, cols_, rows_, scale_));
+  }
+
+ private:
+  static constexpr std::int64_t kMostPixels = std::int64_t{1} << 28;
+
+  std::filesystem::path target_;
+  std::int64_t rows_, cols_;
+  PictureScale scale_;
+  std::vector<float> cells_;
+};
+
 }  // namespace
 
 std::vector<std::string> tableFileEndings() {
-  return {".npy", ".csv", ".json"};
+  return {".npy", ".csv", ".json", ".png"};
 }
 
-std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols) {
+std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols,
+                                         PictureScale scale) {
   const std::string ending = target.extension().string();
   if (ending == ".npy") {
     return std::make_unique<NpyTable>(target, std::array<std::int64_t, 2>{rows, cols});
@@ -86,6 +114,9 @@ std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, st
   if (ending == ".json") {
     const std::string head = concat("{\"rows\": ", rows, ", \"cols\": ", cols, ", \"values\": [");
     return std::make_unique<TextTable>(target, rows, cols, TextTable::Marks{head, "[", ", ", "],\n", "]]}\n", "null"});
+  }
+  if (ending == ".png") {
+    return std::make_unique<PngTable>(target, rows, cols, scale);
   }
   throw Error(target.string(), "has an ending that no table is written as");
 }

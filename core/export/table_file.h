@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "core/export/map_picture.h"
+
 namespace headscope {
 
 class TableFile {
@@ -23,8 +25,10 @@ class TableFile {
   virtual void commit() = 0;
 };
 
-/// Throws Error naming `target`: it can't be written, or its ending is none of tableFileEndings().
-std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols);
+/// Throws Error naming `target`: it can't be written, or its ending is none of tableFileEndings(). `scale` is for
+/// pictures.
+std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols,
+                                         PictureScale scale = PictureScale::Log);
 std::vector<std::string> tableFileEndings();
 
 }  // namespace headscope

@@ -12,6 +12,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+# Clones and build folders share compiled objects.
+export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1
+
 action=run
 gpu=detect
 for argument in "$@"; do

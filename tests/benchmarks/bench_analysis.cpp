@@ -1,6 +1,8 @@
 // What the analysis costs and how well it classifies.
 //   bench_analysis                 costs per head by text length; confusion on 1,000 noisy constructed heads
-//   bench_analysis MODEL [TOKENS]  all metrics of all heads of a real run, against its prefill
+//   bench_analysis MODEL [TOKENS|IDS.json]  all metrics of all heads of a real run, against its prefill; random ids
+//   with
+//                                           repeats, or the ids of a file (a JSON list)
 // Processor time of all threads, so that other work on the machine matters less; wall time beside it.
 
 #include <algorithm>
@@ -15,6 +17,7 @@
 #include "core/analysis/constructed_heads.h"
 #include "core/analysis/logit_rows.h"
 #include "core/analysis/report.h"
+#include "core/files/json.h"
 #include "core/model/model.h"
 
 using namespace headscope;
@@ -60,7 +63,6 @@ void costs() {
               "cases", "bounds", "bounds, 128");
   for (const std::int64_t tokens : {512, 2048, 8192}) {
     const HeadVectors head = randomHead(tokens, 64);
-    const EarlierTokens earlier(std::vector<std::int64_t>(static_cast<std::size_t>(tokens), 0));
     const EarlierTokens none;
     HeadScores scores;
     RopeLens lens;
@@ -137,22 +139,28 @@ void report(const char* name, const Capture& capture, const AnalysisOptions& opt
   std::printf("\n");
 }
 
-void againstPrefill(const std::string& path, std::int64_t tokens) {
-  const auto model = Model::open(path);
+std::vector<std::int64_t> randomIds(std::int64_t tokens) {
   std::vector<std::int64_t> ids;
   std::mt19937 random(5);
   for (std::int64_t t = 0; t < tokens; ++t) {
     ids.push_back(t > 0 && t % 3 == 0 ? ids[static_cast<std::size_t>(t / 3)]
                                       : static_cast<std::int64_t>(random() % 200 + 50));
   }
+  return ids;
+}
+
+void againstPrefill(const std::string& path, const std::string& input) {
+  const std::vector<std::int64_t> ids = input.ends_with(".json") ? readJson(input).get<std::vector<std::int64_t>>()
+                                                                 : randomIds(std::atoll(input.c_str()));
+  const auto model = Model::open(path);
   RunOptions run;
   run.loss = false;
   model->run(std::span(ids).first(std::min<std::size_t>(64, ids.size())), run);  // warm
   const double start = processorSeconds();
   const RunResult result = model->run(ids, run);
   const double processor = processorSeconds() - start;
-  std::printf("%s, %lld tokens: prefill %.2f s wall, %.2f s processor\n", path.c_str(), static_cast<long long>(tokens),
-              result.seconds, processor);
+  std::printf("%s, %lld tokens: prefill %.2f s wall, %.2f s processor\n", path.c_str(),
+              static_cast<long long>(ids.size()), result.seconds, processor);
   AnalysisOptions options;
   options.bounds = false;
   report("all scores, lens and cases, exact", *result.capture, options, processor, result.seconds);
@@ -160,6 +168,8 @@ void againstPrefill(const std::string& path, std::int64_t tokens) {
   report("the same with bounds, exact", *result.capture, options, processor, result.seconds);
   options = estimateOptions();
   report("estimate: scores, lens, cases and bounds", *result.capture, options, processor, result.seconds);
+  options.bounds = false;
+  report("estimate: scores, lens and cases", *result.capture, options, processor, result.seconds);
 }
 
 }  // namespace
@@ -167,7 +177,7 @@ void againstPrefill(const std::string& path, std::int64_t tokens) {
 int main(int argc, char** argv) {
   try {
     if (argc > 1) {
-      againstPrefill(argv[1], argc > 2 ? std::atoll(argv[2]) : 2048);
+      againstPrefill(argv[1], argc > 2 ? argv[2] : "2048");
       return 0;
     }
     costs();

@@ -28,6 +28,7 @@ class TstCliModels : public QObject {
   void runsTwiceToTheSameBytes();
   void worksWithoutATokenizer();
   void analyzesACorpus();
+  void verifies();
 };
 
 void TstCliModels::generatesStories() {
@@ -249,6 +250,21 @@ void TstCliModels::analyzesACorpus() {
   }
   const CliResult none = cli({"analyze", model, "--corpus", folder_.path() + "/nothing"});
   QVERIFY2(none.failedWith(1) && isOneLine(none.err), none.report());
+}
+
+void TstCliModels::verifies() {
+  const QString model = shared("models/stories260K");
+  if (!QFile::exists(model)) {
+    QSKIP("stories260K (../shared/models) is not here");
+  }
+  const CliResult result = cli({"verify", model, "--json"});
+  QVERIFY2(result.failedWith(0), result.report());
+  QCOMPARE(result.json().at("family").get<std::string>(), std::string("llama"));
+  QCOMPARE(result.json().at("status").get<std::string>(), std::string("verified"));
+  QVERIFY(result.json().at("checks").size() > 0);
+  const CliResult refused = cli({"verify", shared("models/broken/config/06-unknown-type"), "--json"});
+  QVERIFY2(refused.failedWith(1) && isOneLine(refused.err), refused.report());
+  QCOMPARE(refused.json().at("status").get<std::string>(), std::string("refused"));
 }
 
 QTEST_GUILESS_MAIN(TstCliModels)

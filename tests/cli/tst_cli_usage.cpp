@@ -72,7 +72,8 @@ void TstCliUsage::initTestCase() {
 void TstCliUsage::helpsAndTellsItsVersion_data() {
   QTest::addColumn<QStringList>("command");
   QTest::newRow("program") << QStringList();
-  for (const char* name : {"info", "tokenize", "detokenize", "run", "map", "rope", "analyze", "generate", "mask"}) {
+  for (const char* name :
+       {"info", "tokenize", "detokenize", "run", "map", "rope", "analyze", "generate", "mask", "verify"}) {
     QTest::newRow(name) << QStringList(name);
   }
   for (const char* name : {"show", "check", "convert"}) {
@@ -252,6 +253,9 @@ void TstCliUsage::writesByTheEnding() {
   const QList<QByteArray> lines = csv.trimmed().split('\n');
   QCOMPARE(lines.size(), 24);
   QCOMPARE(lines[0].split(',')[23], QByteArray("-inf"));
+
+  QVERIFY(cli(map + QStringList{"--out", path("m.png"), "--size", "12x8"}).failedWith(0));
+  QVERIFY(QByteArray::fromStdString(readFile(path("m.png").toStdString())).startsWith("\x89PNG"));
 
   QVERIFY(cli({"analyze", capture_, "--out", path("a.json")}).failedWith(0));
   QVERIFY(cli({"analyze", capture_, "--out", path("a.csv")}).failedWith(0));

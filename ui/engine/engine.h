@@ -1,74 +1,106 @@
 #pragma once
 
-// The only door from the window to the core's work. Two threads: the model thread owns the model (load, run,
-// continue), the map threads compute tiles, thumbnails, scores and details. Every call returns at once; answers come
-// as signals on the UI thread, stale ones are dropped here. No exception leaves a job: failed() says what, where.
+// The only door from the window to the core's work. One thread owns the model (load, run, continue); the tile service,
+// scores, details and rows each have a thread of their own, so that none waits for another. Every call returns at
+// once; answers come as signals on the UI thread, stale ones are dropped here. No exception leaves a job: failed()
+// says what and where.
 
 #include <QObject>
 #include <QString>
 #include <QVector>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/analysis/report.h"
 #include "core/capture/capture.h"
+#include "core/maps/tile_service.h"
 #include "core/maps/tiles.h"
 #include "core/model/model.h"
 #include "core/rope/interventions.h"
 #include "ui/session/session.h"
+
+namespace headscope {
+class Tokenizer;
+}
 
 namespace headscope::ui {
 
 /// One running or finished piece of work, as the Jobs tab shows it.
 struct JobStatus {
   quint64 id = 0;
-  QString title;      ///< "Run demo on 512 tokens"
-  QString stage;      ///< "prefill, layer 3"
+  QString title;         ///< "Run demo on 512 tokens"
+  QString stage;         ///< "prefill, layer 3"
   double fraction = -1;  ///< 0…1; −1 unknown
   double secondsLeft = -1;
   bool cancellable = true;
   enum class State { Waiting, Running, Done, Failed, Cancelled } state = State::Waiting;
-  QString message;  ///< of a failure, one line that names the file
+  QString message;  ///< of a failure, one line that names the file; of a success, what is worth knowing
+
+  bool active() const { return state == State::Waiting || state == State::Running; }
 };
 
 /// Pooled picture of one head for the wall.
 struct Thumbnail {
+  quint64 capture = 0;  ///< Capture::id()
   HeadId head;
-  int size = 0;               ///< cells per side
+  int size = 0;  ///< cells per side
   bool exact = false;
+  Pool pool = Pool::Max;
   std::vector<float> values;  ///< [size, size], NaN = no value
+};
+
+/// What the engine works with; tests put their own model in.
+struct EngineParts {
+  std::function<std::shared_ptr<Model>(const std::filesystem::path&, const ModelOptions&, const JobControl&)> openModel;
+  std::function<std::shared_ptr<const Tokenizer>(const std::filesystem::path&)> openTokenizer;
+  TileService::Options tiles;
+
+  static EngineParts real();
 };
 
 class Engine : public QObject {
   Q_OBJECT
  public:
   explicit Engine(QObject* parent = nullptr);
+  explicit Engine(const EngineParts& parts, QObject* parent = nullptr);
   ~Engine() override;  ///< stops and joins everything
 
-  // Model thread.
+  // Model thread. Opening anything stops a run; the open model stays until the next one is there.
   void openModel(const QString& path, const ModelOptions& options = {});
   void openCapture(const QString& path);
-  void run(const QString& text, bool parseSpecialTokens = true);  ///< with the open model; a new run replaces a running one
-  void continueText(int count);                                   ///< greedy continuation of the last run's text
+  void run(const QString& text,
+           bool parseSpecialTokens = true);  ///< with the open model; a new run replaces a running one
+  void continueText(int count);              ///< greedy continuation of the last run's text
   void saveCapture(std::shared_ptr<const Capture> capture, const QString& path);
   void cancel(quint64 job);
-  void cancelAll();
+  void cancelAll();  ///< every listed job; maps go on
 
-  // Map threads.
-  /// Tiles that the map shows now, most wanted first; everything else of this view is dropped.
-  void requestTiles(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions,
-                    const QVector<TileKey>& wanted);
-  std::shared_ptr<const Tile> cachedTile(const TileKey& key) const;  ///< never computes
-  quint64 viewId(const Capture& capture, HeadId head, const Interventions& interventions) const;
-  /// Thumbnails of these heads in this order; sampled ones come first, exact ones later.
+  // Maps: see TileService. A pane is a view of one map, 0 for the main one.
+  void showView(int pane, const ViewRequest& request);
+  void clearView(int pane);
+  TilePart bestTile(const TileKey& key) const;                   ///< never computes
+  std::shared_ptr<const HeadView> headView(quint64 view) const;  ///< of a map in use, or null
+  quint64 viewId(const std::shared_ptr<const Capture>& capture, HeadId head, const Interventions& interventions) const;
+  /// Thumbnails of these heads in this order; sampled ones come first, exact ones later. Finished ones come at once.
   void requestThumbnails(std::shared_ptr<const Capture> capture, const QVector<HeadId>& heads, int size, Pool pool);
+
+  /// Scores of all heads, layer by layer; long texts first from sampled rows. A new request replaces the last one.
   void requestScores(std::shared_ptr<const Capture> capture);
+  /// Part by part: lens, similarity, attention, cases, bounds.
   void requestDetail(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions);
   /// One row (attention of a query over all keys) for the text strip, and one column.
-  void requestRow(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions, qint64 query);
-  void requestColumn(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions, qint64 key);
+  void requestRow(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions,
+                  qint64 query);
+  void requestColumn(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions,
+                     qint64 key);
 
-  bool busy() const;
-  QVector<JobStatus> jobs() const;
+  bool busy() const;                ///< a listed job waits or runs
+  QVector<JobStatus> jobs() const;  ///< oldest first; the last 100
+  std::uint64_t mapBytes() const;   ///< of cached tiles
+
+  /// Blocks until every queue is empty and every answer was delivered to the event queue. For tests only.
+  void waitIdle();
 
  Q_SIGNALS:
   void modelOpened(std::shared_ptr<const headscope::ModelInfo> info, QString device, QString arithmetic);
@@ -78,9 +110,10 @@ class Engine : public QObject {
   void textContinued(QString text);
   void captureSaved(QString path);
   void jobChanged(headscope::ui::JobStatus status);
-  void failed(QString what, QString message);  ///< what: "open", "run", "map" …
+  void failed(QString what, QString message);  ///< what: "open", "run", "continue", "save", "map", "scores", "detail"
 
   void tileReady(std::shared_ptr<const headscope::Tile> tile);
+  void viewStatus(int pane, headscope::ViewStatus status);
   void viewReady(quint64 view, std::shared_ptr<const headscope::HeadView> head);  ///< for exact values under the cursor
   void thumbnailReady(headscope::ui::Thumbnail thumbnail);
   void scoresReady(std::shared_ptr<const headscope::Report> report, bool complete);

@@ -48,12 +48,15 @@ void writeWeights(const std::map<std::string, at::Tensor>& weights, const std::f
 void writeCard(const Shape& shape, const TrainingReport& report, const std::string& sample,
                const std::filesystem::path& folder) {
   const std::string card = concat(
-      "# Headscope's demo model\n\nA Llama-family model trained from scratch by `headscope-train-demo` (resources/demo/trainer) on the core's own\n"
+      "# Headscope's demo model\n\nA Llama-family model trained from scratch by `headscope-train-demo` "
+      "(resources/demo/trainer) on the core's own\n"
       "forward pass: ",
       shape.layers, " layers, ", shape.heads, " query heads, ", shape.kvHeads, " KV heads, head dim ", shape.headDim,
       ", hidden size ", shape.hidden, ", vocabulary ", shape.vocabulary,
-      ", bf16 weights.\n\nData: simple stories written by SmolLM2-135M-Instruct (Apache-2.0), text of the trainer's own grammar\n"
-      "(names, lists, keys and doors, repetitions), and rows of random ids that repeat.\n\n| | |\n|---|---|\n| device | ",
+      ", bf16 weights.\n\nData: simple stories written by SmolLM2-135M-Instruct (Apache-2.0), text of the trainer's "
+      "own grammar\n"
+      "(names, lists, keys and doors, repetitions), and rows of random ids that repeat.\n\n| | |\n|---|---|\n| device "
+      "| ",
       report.device, " |\n| time | ", static_cast<std::int64_t>(report.seconds), " s |\n| steps | ", report.steps,
       " |\n| tokens seen | ", report.tokens, " |\n| loss on held-out stories | ", report.storyLoss,
       " nats a token |\n| loss on held-out grammar | ", report.grammarLoss,

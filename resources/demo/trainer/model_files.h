@@ -1,6 +1,7 @@
 #pragma once
 
-// The demo model as a Hugging Face folder: config.json, model.safetensors in bf16, and a card that says how it was made.
+// The demo model as a Hugging Face folder: config.json, model.safetensors in bf16, and a card that says how it was
+// made.
 
 #include <ATen/core/Tensor.h>
 

@@ -1,10 +1,12 @@
 #include "resources/demo/trainer/optimizer.h"
 
-#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/add.h>
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/reciprocal.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
@@ -41,7 +43,7 @@ at::Tensor AdamW::clip(double limit) {
     }
   }
   const at::Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients)), 2);
-  at::_foreach_mul_(gradients, at::clamp(at::reciprocal(norm + 1e-6) * limit, {}, 1.0));
+  at::_foreach_mul_(gradients, at::clamp(at::mul(at::reciprocal(at::add(norm, 1e-6)), limit), {}, 1.0));
   return norm;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over LibTorch's fused step, with warm-up, a cosine that follows the
-// share of the time budget that is used up, and clipping of the gradient's norm.
+// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over LibTorch's fused step, with warm-up, a cosine that follows
+// the share of the time budget that is used up, and clipping of the gradient's norm.
 
 #include <ATen/core/Tensor.h>
 
@@ -21,7 +21,8 @@ class AdamW {
  public:
   explicit AdamW(std::vector<at::Tensor> parameters, double weightDecay = 0.1);
 
-  /// One step with the gradients in place, which are cleared. Returns the gradients' norm before clipping (on the device).
+  /// One step with the gradients in place, which are cleared. Returns the gradients' norm before clipping (on the
+  /// device).
   at::Tensor step(double rate, double clipNorm = 1.0);
 
  private:

@@ -5,12 +5,9 @@
 // DIR holds *.txt files of simple stories (see README.md, "The demo model"). The output is a Hugging Face folder.
 
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/ones.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -19,11 +16,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <string>
 #include <thread>
 
 #include "core/base/error.h"
 #include "core/files/atomic_file.h"
 #include "core/model/detail/forward.h"
+#include "core/model/detail/weights.h"
 #include "core/model/model.h"
 #include "core/tokenizer/tokenizer.h"
 #include "resources/demo/trainer/bpe_trainer.h"
@@ -104,46 +103,44 @@ Data prepare(const Options& options, const Shape& shape) {
   return data;
 }
 
-// Normal(0, 0.02); what is added to the residual stream starts smaller, by 1/√(2·layers); norms start at 1.
-detail::WeightMap initialWeights(const plan::Decoder& decoder, const Shape& shape, at::Device device) {
-  detail::WeightMap weights;
-  for (const plan::Tensor& tensor : plan::tensorsOf(decoder)) {
-    const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
-    at::Tensor weight = at::ones(tensor.shape, options);
-    if (tensor.shape.size() >= 2) {
-      const bool residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight");
-      weight.normal_(0, residual ? 0.02 / std::sqrt(2.0 * shape.layers) : 0.02);
-    }
-    weights[tensor.name] = weight.requires_grad_(true);
-  }
-  return weights;
-}
-
 class Trainer {
  public:
   Trainer(const Options& options, const Shape& shape, Data data)
       : options_(options),
         shape_(shape),
         device_(options.device),
-        decoder_(detail::readDecoder(options.out)),
+        decoder_(decoderFromJson(readFile(options.out / "config.json"))),
         data_(std::move(data)),
-        weights_(initialWeights(decoder_, shape, device_)),
-        sampler_(data_.stories, data_.grammar, shape.vocabulary, {}, options.seed) {}
+        weights_(randomWeights(decoder_, options.seed, device_)),
+        sampler_(data_.stories, data_.grammar, shape.vocabulary, {}, options.seed) {
+    for (auto& [name, weight] : weights_) {
+      weight.requires_grad_(true);
+    }
+  }
 
   TrainingReport run();
   void save() const {
     const at::NoGradGuard guard;
-    writeWeights({weights_.begin(), weights_.end()}, options_.out);
+    writeWeights(weights_, options_.out);
   }
 
  private:
   at::Tensor loss(const std::vector<std::int64_t>& ids, std::int64_t rows) {
     const std::int64_t length = static_cast<std::int64_t>(ids.size()) / rows;
-    const at::Tensor all =
-        at::from_blob(const_cast<std::int64_t*>(ids.data()), {rows, length}, at::kLong).to(device_);
-    const at::Tensor logits = detail::forwardLogits(decoder_, weights_, all.narrow(1, 0, length - 1));
-    return at::cross_entropy_loss(logits.reshape({-1, shape_.vocabulary}),
-                                  all.narrow(1, 1, length - 1).reshape({-1}));
+    const at::Tensor all = at::from_blob(const_cast<std::int64_t*>(ids.data()), {rows, length}, at::kLong).to(device_);
+    const at::Tensor logits = forwardLogits(decoder_, arithmeticWeights(), all.narrow(1, 0, length - 1));
+    return at::cross_entropy_loss(logits.reshape({-1, shape_.vocabulary}), all.narrow(1, 1, length - 1).reshape({-1}));
+  }
+  // The masters stay in float32; a GPU computes with their bf16 copies, through which the gradients flow back.
+  Weights arithmeticWeights() const {
+    if (device_.is_cpu()) {
+      return namedWeights(decoder_, weights_);
+    }
+    std::map<std::string, at::Tensor> rounded;
+    for (const auto& [name, weight] : weights_) {
+      rounded[name] = weight.to(at::kBFloat16);
+    }
+    return namedWeights(decoder_, rounded);
   }
   double heldOutLoss(const std::vector<std::uint16_t>& text);
   std::vector<at::Tensor> parameters() const {
@@ -159,7 +156,7 @@ class Trainer {
   at::Device device_;
   plan::Decoder decoder_;
   Data data_;
-  detail::WeightMap weights_;
+  std::map<std::string, at::Tensor> weights_;
   Sampler sampler_;
 };
 
@@ -226,7 +223,9 @@ std::string sample(const fs::path& folder) {
   const auto model = Model::open(folder);
   const auto tokenizer = Tokenizer::open(folder);
   const Encoding prompt = tokenizer->encode("Once upon a time", Bos::On);
-  return "Once upon a time" + tokenizer->decode(model->generate(prompt.ids, {.count = 120}), true);
+  GenerateOptions options;
+  options.count = 120;
+  return "Once upon a time" + tokenizer->decode(model->generate(prompt.ids, options), true);
 }
 
 int train(const Options& options) {

@@ -1,0 +1,219 @@
+#include "ui/heads/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace headscope::ui {
+namespace {
+
+QString toQString(std::string_view text) { return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size())); }
+
+Metric fromDefinition(const ScoreDefinition& definition) {
+  return {toQString(definition.name), toQString(definition.label),    toQString(definition.unit),
+          toQString(definition.text), toQString(definition.helpPage), definition.low,
+          definition.high};
+}
+
+std::vector<Metric> collectMetrics() {
+  std::vector<Metric> all;
+  for (const ScoreDefinition& definition : scoreDefinitions()) {
+    all.push_back(fromDefinition(definition));
+  }
+  for (std::size_t i = 0; i < kCaseCount; ++i) {
+    const QString name = QStringLiteral("case_scores.") + toQString(caseKey(static_cast<Case>(i)));
+    for (const ScoreDefinition& definition : furtherDefinitions()) {
+      if (toQString(definition.name) == name) {
+        all.push_back(fromDefinition(definition));
+      }
+    }
+  }
+  return all;
+}
+
+const std::vector<std::pair<QString, int>>& shortForms() {
+  static const std::vector<std::pair<QString, int>> forms{
+      {QStringLiteral("qsim"), metricOf(Score::QSimilarityConsecutive)},
+      {QStringLiteral("qsimrope"), metricOf(Score::QSimilarityConsecutiveRope)},
+      {QStringLiteral("qsimkv"), metricOf(Score::QSimilarityKv)},
+      {QStringLiteral("qsimprune"), metricOf(Score::QSimilarityPrune)},
+      {QStringLiteral("ksim"), metricOf(Score::KSimilarityConsecutive)},
+      {QStringLiteral("distance"), metricOf(Score::MeanDistance)},
+      {QStringLiteral("sink"), metricOf(Score::SinkMass)},
+      {QStringLiteral("prev"), metricOf(Score::PreviousToken)},
+      {QStringLiteral("local"), metricOf(Score::LocalMass)},
+      {QStringLiteral("vs"), metricOf(Score::VerticalSlashRecall)},
+      {QStringLiteral("slash"), metricOf(Score::VerticalSlashRecall)},
+      {QStringLiteral("reaccess"), metricOf(Case::ReAccess)},
+      {QStringLiteral("sequential"), metricOf(Case::Sequential)},
+      {QStringLiteral("periodic"), metricOf(Case::PeriodicSequential)},
+      {QStringLiteral("seasonal"), metricOf(Case::Seasonal)},
+      {QStringLiteral("unpredictable"), metricOf(Case::Unpredictable)},
+  };
+  return forms;
+}
+
+QString bare(const QString& word) {
+  QString letters;
+  for (const QChar c : word.toLower()) {
+    if (c.isLetterOrNumber()) {
+      letters += c;
+    }
+  }
+  return letters;
+}
+
+}  // namespace
+
+const std::vector<Metric>& metrics() {
+  static const std::vector<Metric> all = collectMetrics();
+  return all;
+}
+
+std::optional<int> findMetric(const QString& word) {
+  const QString wanted = bare(word);
+  if (wanted.isEmpty()) {
+    return std::nullopt;
+  }
+  for (const auto& [form, metric] : shortForms()) {
+    if (form == wanted) {
+      return metric;
+    }
+  }
+  std::optional<int> found;
+  for (std::size_t i = 0; i < metrics().size(); ++i) {
+    const QString name = bare(metrics()[i].name);
+    if (name == wanted) {
+      return static_cast<int>(i);
+    }
+    if (name.startsWith(wanted)) {
+      if (found) {
+        return std::nullopt;
+      }
+      found = static_cast<int>(i);
+    }
+  }
+  return found;
+}
+
+QString caseName(Case value) {
+  switch (value) {
+    case Case::ReAccess:
+      return QStringLiteral("re-access");
+    case Case::Sequential:
+      return QStringLiteral("sequential");
+    case Case::PeriodicSequential:
+      return QStringLiteral("periodic sequential");
+    case Case::Seasonal:
+      return QStringLiteral("seasonal");
+    case Case::Unpredictable:
+      return QStringLiteral("unpredictable");
+  }
+  return {};
+}
+
+QString formatValue(double value) {
+  if (std::isnan(value)) {
+    return QStringLiteral("–");
+  }
+  if (std::isinf(value)) {
+    return value > 0 ? QStringLiteral("∞") : QStringLiteral("−∞");
+  }
+  const double size = std::abs(value);
+  QString text;
+  if (size >= 99.95) {
+    text = QString::number(size, 'f', 0);
+  } else if (size >= 9.995) {
+    text = QString::number(size, 'f', 1);
+  } else if (size >= 0.9995) {
+    text = QString::number(size, 'f', 2);
+  } else if (size >= 0.09995 || size == 0) {
+    text = QString::number(size, 'f', 3);
+  } else if (size >= 0.009995) {
+    text = QString::number(size, 'f', 4);
+  } else if (size >= 5e-7) {
+    text = QString::number(size, 'f', std::min(9, 2 - static_cast<int>(std::floor(std::log10(size)))));
+  } else {
+    text = QStringLiteral("<0.000001");
+  }
+  return value < 0 && !text.startsWith(QLatin1Char('<')) ? QStringLiteral("−") + text : text;
+}
+
+ScoreTable::ScoreTable(std::shared_ptr<const Report> report) : report_(std::move(report)) {
+  if (!report_) {
+    return;
+  }
+  for (const LayerReport& layer : report_->layers) {
+    if (layer.layer < 0) {
+      continue;
+    }
+    byLayer_.resize(std::max(byLayer_.size(), static_cast<std::size_t>(layer.layer) + 1));
+    auto& row = byLayer_[static_cast<std::size_t>(layer.layer)];
+    for (const HeadReport& head : layer.heads) {
+      row.resize(std::max(row.size(), static_cast<std::size_t>(head.head) + 1), nullptr);
+      row[static_cast<std::size_t>(head.head)] = &head;
+      heads_.push_back(&head);
+    }
+  }
+}
+
+const HeadReport* ScoreTable::find(HeadId head) const {
+  if (head.layer < 0 || static_cast<std::size_t>(head.layer) >= byLayer_.size()) {
+    return nullptr;
+  }
+  const auto& row = byLayer_[static_cast<std::size_t>(head.layer)];
+  return head.head >= 0 && static_cast<std::size_t>(head.head) < row.size() ? row[static_cast<std::size_t>(head.head)]
+                                                                            : nullptr;
+}
+
+namespace {
+
+double metricIn(const HeadReport& report, int metric) {
+  const auto index = static_cast<std::size_t>(metric);
+  return index < kScoreCount ? report.scores.values[index] : report.cases.scores[index - kScoreCount];
+}
+
+}  // namespace
+
+double ScoreTable::value(HeadId head, int metric) const {
+  const HeadReport* report = find(head);
+  return report == nullptr ? std::numeric_limits<double>::quiet_NaN() : metricIn(*report, metric);
+}
+
+std::vector<double> ScoreTable::values(int metric) const {
+  std::vector<double> all;
+  for (const HeadReport* head : heads_) {
+    const double value = metricIn(*head, metric);
+    if (!std::isnan(value)) {
+      all.push_back(value);
+    }
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+std::pair<double, double> ScoreTable::range(int metric) const {
+  const Metric& known = metrics()[static_cast<std::size_t>(metric)];
+  if (known.low >= 0 && std::isfinite(known.high)) {
+    return {known.low, known.high};
+  }
+  // Cosines of real heads crowd near 1, entropies and distances have no end: the data's own span shows the difference.
+  const std::vector<double> all = values(metric);
+  if (all.empty()) {
+    return {std::max(known.low, 0.0), 1.0};
+  }
+  return {all.front(), all.back() > all.front() ? all.back() : all.front() + 1e-6};
+}
+
+std::optional<double> ScoreTable::place(double value, int metric) const {
+  const std::vector<double> all = values(metric);
+  if (all.size() < 2 || std::isnan(value)) {
+    return std::nullopt;
+  }
+  const auto below = std::lower_bound(all.begin(), all.end(), value) - all.begin();
+  return static_cast<double>(std::min<std::ptrdiff_t>(below, static_cast<std::ptrdiff_t>(all.size()) - 1)) /
+         static_cast<double>(all.size() - 1);
+}
+
+}  // namespace headscope::ui
