@@ -3,6 +3,7 @@
 #include <QtTest>
 #include <cmath>
 
+#include "core/analysis/case_evidence.h"
 #include "core/analysis/case_prediction.h"
 #include "core/analysis/cases.h"
 #include "core/analysis/constructed_heads.h"
