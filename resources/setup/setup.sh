@@ -73,6 +73,10 @@ case "$action" in
   build) build release ;;
   run)
     build release
+    if [ ! -x build/release/bin/headscope ]; then
+      echo "setup: built; the window is not part of this version yet, the command line is build/release/bin/headscope-cli"
+      exit 0
+    fi
     exec build/release/bin/headscope
     ;;
   test)
