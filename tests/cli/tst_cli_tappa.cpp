@@ -263,7 +263,7 @@ void TstCliTappa::measuresSimilarity() {
   const auto check = [&](const Json& scores, const std::string& score, const std::string& key) {
     const Json& number = numbers.at(key);
     const bool exact = number.contains("f64");
-    if (number.at("f32").is_string()) {
+    if (!exact && number.at("f32").is_string()) {
       return;  // "nan": the published code divides by zero on a segment of one token
     }
     const double expected = number.at(exact ? "f64" : "f32");
