@@ -5,12 +5,10 @@
 #include <cmath>
 #include <complex>
 #include <mutex>
-#include <numeric>
 #include <random>
 #include <set>
 
 #include "core/analysis/block_influence.h"
-#include "core/analysis/corpus.h"
 #include "core/analysis/fourier.h"
 #include "core/analysis/packed_rows.h"
 #include "core/analysis/parallel_jobs.h"
@@ -80,7 +78,6 @@ class TestAnalysis : public QObject {
   void detailComesPartByPart();
   void seriesByName();
   void blockInfluence();
-  void corpus();
   void pruneOrders();
   void publishedOrders();
   void unorderableScores();
@@ -449,34 +446,6 @@ void TestAnalysis::blockInfluence() {
   BlockInfluence equal(1);
   equal.add(0, third.data(), third.data(), 1, 7);
   QVERIFY(equal.residualAngular()[0] >= 0 && equal.residualAngular()[0] < 1e-7);
-}
-
-void TestAnalysis::corpus() {
-  Spread spread;
-  QVERIFY(std::isnan(spread.mean()) && std::isnan(spread.deviation()));
-  for (const double x : {2.0, 4.0, 9.0, double(NAN)}) {
-    spread.add(x);
-  }
-  QCOMPARE(spread.count(), std::int64_t{3});
-  QVERIFY(near(spread.mean(), 5) && near(spread.deviation(), std::sqrt(13.0)));
-  SyntheticCapture options = threeLayers();
-  CorpusReport corpus;
-  double sum = 0;
-  for (unsigned document = 1; document <= 4; ++document) {
-    options.seed = document;
-    options.tokens = 40 + document;
-    const Report report = analyzeCapture(*makeCapture(options));
-    sum += report.layers[1].heads[2].scores[Score::Entropy];
-    corpus.add(report);
-  }
-  QCOMPARE(corpus.documents(), std::int64_t{4});
-  QCOMPARE(corpus.layers().size(), std::size_t{3});
-  const HeadSpread& head = corpus.layers()[1].heads[2];
-  QVERIFY(head.head == 2 && head.kvHead == 1);
-  QVERIFY(near(head.scores[static_cast<std::size_t>(Score::Entropy)].mean(), sum / 4));
-  QCOMPARE(std::accumulate(head.labels.begin(), head.labels.end(), 0), 4);
-  options.heads = 2;
-  QVERIFY_THROWS_EXCEPTION(Error, corpus.add(analyzeCapture(*makeCapture(options))));
 }
 
 void TestAnalysis::pruneOrders() {
