@@ -175,6 +175,7 @@ void runAnalyze(const AnalyzeCommand& command, const Run& run) {
     return;
   }
   const Analysis analysis = analyze(command, run.control);
+  run.control.checkpoint();  // interrupted in the last part: nothing is written
   if (!command.output.out.empty()) {
     writeReport(command.output.out, analysis.summary, analysis.text);
   }
