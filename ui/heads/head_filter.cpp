@@ -103,11 +103,11 @@ Condition headCase(const QString& word) {
   if (!metric || *metric < static_cast<int>(kScoreCount)) {
     return {};
   }
-  return [wanted = static_cast<Case>(*metric - static_cast<int>(kScoreCount))](HeadId head,
-                                                                               const FilterContext& context) {
-    const HeadReport* report = context.scores.find(head);
-    return report != nullptr && report->cases.label == wanted;
-  };
+  return
+      [wanted = static_cast<Case>(*metric - static_cast<int>(kScoreCount))](HeadId head, const FilterContext& context) {
+        const HeadReport* report = context.scores.find(head);
+        return report != nullptr && report->cases.label == wanted;
+      };
 }
 
 }  // namespace
@@ -130,8 +130,8 @@ HeadFilter HeadFilter::parse(const QString& text) {
     const QString positive = negated ? word.mid(1) : word;
     Term term = parseTerm(positive);
     if (!term) {
-      filter.problem_ = QCoreApplication::translate("HeadFilter", "“%1” is no condition. Try sink>0.5, L3, flagged")
-                            .arg(word);
+      filter.problem_ =
+          QCoreApplication::translate("HeadFilter", "“%1” is no condition. Try sink>0.5, L3, flagged").arg(word);
       continue;
     }
     if (negated) {

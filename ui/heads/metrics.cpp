@@ -8,11 +8,17 @@
 namespace headscope::ui {
 namespace {
 
-QString toQString(std::string_view text) { return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size())); }
+QString toQString(std::string_view text) {
+  return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
+}
 
 Metric fromDefinition(const ScoreDefinition& definition) {
-  return {toQString(definition.name), toQString(definition.label),    toQString(definition.unit),
-          toQString(definition.text), toQString(definition.helpPage), definition.low,
+  return {toQString(definition.name),
+          toQString(definition.label),
+          toQString(definition.unit),
+          toQString(definition.text),
+          toQString(definition.helpPage),
+          definition.low,
           definition.high};
 }
 
@@ -111,33 +117,6 @@ QString caseName(Case value) {
       return QStringLiteral("unpredictable");
   }
   return {};
-}
-
-QString formatValue(double value) {
-  if (std::isnan(value)) {
-    return QStringLiteral("–");
-  }
-  if (std::isinf(value)) {
-    return value > 0 ? QStringLiteral("∞") : QStringLiteral("−∞");
-  }
-  const double size = std::abs(value);
-  QString text;
-  if (size >= 99.95) {
-    text = QString::number(size, 'f', 0);
-  } else if (size >= 9.995) {
-    text = QString::number(size, 'f', 1);
-  } else if (size >= 0.9995) {
-    text = QString::number(size, 'f', 2);
-  } else if (size >= 0.09995 || size == 0) {
-    text = QString::number(size, 'f', 3);
-  } else if (size >= 0.009995) {
-    text = QString::number(size, 'f', 4);
-  } else if (size >= 5e-7) {
-    text = QString::number(size, 'f', std::min(9, 2 - static_cast<int>(std::floor(std::log10(size)))));
-  } else {
-    text = QStringLiteral("<0.000001");
-  }
-  return value < 0 && !text.startsWith(QLatin1Char('<')) ? QStringLiteral("−") + text : text;
 }
 
 ScoreTable::ScoreTable(std::shared_ptr<const Report> report) : report_(std::move(report)) {

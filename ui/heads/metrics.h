@@ -15,27 +15,28 @@
 namespace headscope::ui {
 
 struct Metric {
-  QString name;   ///< as in exports: "sink_mass", "case_scores.sequential"
-  QString label;  ///< "sink mass"
-  QString unit;   ///< "cosine", "nats" …
-  QString text;   ///< definition, one line
-  QString page;   ///< help page
+  QString name;              ///< as in exports: "sink_mass", "case_scores.sequential"
+  QString label;             ///< "sink mass"
+  QString unit;              ///< "cosine", "nats" …
+  QString text;              ///< definition, one line
+  QString page;              ///< help page
   double low = 0, high = 1;  ///< range of its scale; high may be infinite: then the data say
 };
 
 /// The scores first (indexed by Score), then the cases (indexed by Case).
 const std::vector<Metric>& metrics();
-constexpr int metricOf(Score score) { return static_cast<int>(score); }
-constexpr int metricOf(Case value) { return static_cast<int>(kScoreCount) + static_cast<int>(value); }
+constexpr int metricOf(Score score) {
+  return static_cast<int>(score);
+}
+constexpr int metricOf(Case value) {
+  return static_cast<int>(kScoreCount) + static_cast<int>(value);
+}
 
 /// By exported name, a known short form ("sink", "qsim") or a beginning that only one has.
 std::optional<int> findMetric(const QString& word);
 
 /// "re-access", "periodic sequential" …: short enough for tables.
 QString caseName(Case value);
-
-/// Three significant digits, never an exponent for usual sizes; an en dash for NaN.
-QString formatValue(double value);
 
 /// A report by head. Cheap to copy; null reports give NaN everywhere.
 class ScoreTable {
@@ -47,8 +48,8 @@ class ScoreTable {
   double value(HeadId head, int metric) const;  ///< NaN if unknown
   bool empty() const { return heads_.empty(); }
   std::size_t size() const { return heads_.size(); }
-  std::vector<double> values(int metric) const;          ///< of all heads that have it, ascending
-  std::pair<double, double> range(int metric) const;     ///< of its colour scale: the metric's own, or the data's
+  std::vector<double> values(int metric) const;       ///< of all heads that have it, ascending
+  std::pair<double, double> range(int metric) const;  ///< of its colour scale: the metric's own, or the data's
   /// Rank of `value` among all heads, 0 = lowest … 1 = highest; none if nothing compares.
   std::optional<double> place(double value, int metric) const;
 
