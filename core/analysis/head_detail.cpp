@@ -53,6 +53,9 @@ HeadDetail analyzeHead(const Capture& capture, int layer, int head, const Detail
   if (options.attention) {
     const EarlierTokens earlier(capture.header().ids);
     attentionScores(vectors, earlier, options.sample, options.verticalSlash, detail.scores, &detail.rows, control);
+    if (const auto needle = findNeedle(capture.header().ids)) {
+      detail.retrieval = retrievalScore(vectors, capture.header().ids, *needle, control);
+    }
     finished(DetailPart::Attention, detail);
   }
   if (options.cases) {

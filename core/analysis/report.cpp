@@ -13,14 +13,26 @@ namespace {
 
 constexpr std::int64_t kSpectraBytes = std::int64_t{256} << 20;  ///< the most that is kept of a KV head's transforms
 
-HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const EarlierTokens& earlier,
+/// What the scores need to know of a text, the same for all heads.
+struct AnalysedText {
+  explicit AnalysedText(std::span<const std::int64_t> from) : ids(from), earlier(from), needle(findNeedle(from)) {}
+
+  std::span<const std::int64_t> ids;
+  EarlierTokens earlier;
+  std::optional<NeedleSpan> needle;
+};
+
+HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const AnalysedText& text,
                       const AnalysisOptions& options, const JobControl& control) {
   HeadReport report;
   report.layer = head.frame->layer;
   report.head = head.head;
   report.kvHead = head.kvHead;
   similarityScores(head, report.scores);
-  attentionScores(head, earlier, options.sample, options.verticalSlash, report.scores, nullptr, control);
+  attentionScores(head, text.earlier, options.sample, options.verticalSlash, report.scores, nullptr, control);
+  if (text.needle) {
+    report.retrieval = retrievalScore(head, text.ids, *text.needle, control);
+  }
   if (options.measures) {
     report.measures = allMeasures(queriesBeforeRope(head));
   }
@@ -80,7 +92,7 @@ void fillMeans(LayerReport& layer) {
 class CaptureAnalysis {
  public:
   CaptureAnalysis(const Capture& capture, const AnalysisOptions& options, const JobControl& control)
-      : capture_(capture), options_(options), control_(control), earlier_(capture.header().ids) {
+      : capture_(capture), options_(options), control_(control), text_(capture.header().ids) {
     std::vector<int> layers = options.layers;
     for (int layer = 0; options.layers.empty() && layer < capture.header().layers; ++layer) {
       if (capture.ready(layer)) {
@@ -154,7 +166,7 @@ class CaptureAnalysis {
         spectra = keySpectra(vectors, options_.lagTokens);
       }
       state.report.heads[static_cast<std::size_t>(head)] =
-          reportHead(vectors, spectra ? &*spectra : nullptr, earlier_, options_, control);
+          reportHead(vectors, spectra ? &*spectra : nullptr, text_, options_, control);
       const std::lock_guard lock(results_);
       vectors.keys.reset();  // only its own memory waits for the next head
       vectors.frame.reset();
@@ -174,7 +186,7 @@ class CaptureAnalysis {
   const Capture& capture_;
   const AnalysisOptions& options_;
   const JobControl& control_;
-  EarlierTokens earlier_;
+  AnalysedText text_;
   std::vector<LayerState> states_;
   std::vector<std::pair<std::size_t, int>> jobs_;  ///< index into states_, KV head
   std::mutex frames_, results_;

@@ -17,6 +17,7 @@
 #include "core/analysis/cases.h"
 #include "core/analysis/head_scores.h"
 #include "core/analysis/q_similarity.h"
+#include "core/analysis/retrieval.h"
 #include "core/analysis/rope_lens.h"
 #include "core/base/job_control.h"
 #include "core/capture/capture.h"
@@ -37,7 +38,8 @@ struct HeadReport {
   std::optional<int> dominantChannel;
   std::optional<double> dominance;
   Period period;
-  std::optional<BoundReport> bounds;  ///< without curves; with AnalysisOptions::bounds
+  std::optional<BoundReport> bounds;        ///< without curves; with AnalysisOptions::bounds
+  std::optional<RetrievalScore> retrieval;  ///< where the text says something twice (a needle prompt)
 };
 
 struct LayerReport {
@@ -109,6 +111,7 @@ struct HeadDetail {
   BoundReport bounds;                                             ///< with curves
   std::vector<double> qSimilarity, qSimilarityRope, kSimilarity;  ///< [tokens − 1] consecutive cosines
   RowCurves rows;                                                 ///< entropy over time, mass received by key
+  std::optional<RetrievalScore> retrieval;                        ///< where the text says something twice
   bool exact = true;
 };
 

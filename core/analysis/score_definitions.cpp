@@ -52,7 +52,7 @@ constexpr std::array<ScoreDefinition, kScoreCount> kDefinitions{{
      "scores", 0, 1},
 }};
 
-constexpr std::array<ScoreDefinition, 22> kFurther{{
+constexpr std::array<ScoreDefinition, 24> kFurther{{
     {"q_similarity_cosine", "q-similarity, cosine", "cosine",
      "mean cosine over all pairs of the last 1024 queries (all, if fewer), before RoPE; -1 to 1", "similarity", -1, 1},
     {"q_similarity_dot", "q-similarity, dot", "logit units",
@@ -110,6 +110,15 @@ constexpr std::array<ScoreDefinition, 22> kFurther{{
      "cases", 0, 1},
     {"case_scores.unpredictable", "unpredictable", "score", "1 - the largest of the four other case scores; 0 to 1",
      "cases", 0, 1},
+    {"retrieval", "retrieval", "share",
+     "needle prompt: share of the tokens of the longest repeated stretch (at least 5 tokens, at least 32 apart) whose "
+     "largest p, in the row that predicts them, lies on the same token of the first occurrence; 0 to 1 (arXiv "
+     "2404.15574)",
+     "scores", 0, 1},
+    {"retrieval_mass", "retrieval mass", "probability",
+     "needle prompt: mean, over the same rows, of the probability on the first occurrence's token that comes next; 0 "
+     "to 1",
+     "scores", 0, 1},
     {"dominant_channel", "dominant channel", "index",
      "RoPE channel m with the largest share of strength E_m = mean|q^m| mean|k^m|, before RoPE", "rope_lens", 0,
      kInfinity},

@@ -11,6 +11,7 @@
 #include "core/analysis/logit_rows.h"
 #include "core/analysis/q_similarity.h"
 #include "core/analysis/report.h"
+#include "core/analysis/retrieval.h"
 #include "tests/support/synthetic_capture.h"
 
 using namespace headscope;
@@ -120,6 +121,8 @@ class TestHeadScores : public QObject {
   void sampleIsAnEstimate();
   void runsCoverAllRows();
   void curves();
+  void needles();
+  void retrieval();
   void everyFigureIsDefined();
 };
 
@@ -269,6 +272,48 @@ void TestHeadScores::curves() {
     }
     QVERIFY(std::abs(curves.receivedMass[static_cast<std::size_t>(i)] - mass) < 1e-6);
   }
+}
+
+void TestHeadScores::needles() {
+  std::vector<std::int64_t> ids(200);
+  std::iota(ids.begin(), ids.end(), 1000);
+  QVERIFY(!findNeedle(ids));
+  QVERIFY(!findNeedle({}));
+  for (std::size_t j = 0; j < 7; ++j) {
+    ids[150 + j] = ids[20 + j];
+  }
+  const auto found = findNeedle(ids);
+  QVERIFY(found && found->needle == 20 && found->answer == 150 && found->tokens == 7);
+  QVERIFY(!findNeedle(ids, 8));
+  QVERIFY(!findNeedle(ids, 4, 131));
+  const std::vector<std::int64_t> same(100, 5);
+  const auto half = findNeedle(same);
+  QVERIFY(half && half->tokens == 50 && half->needle == 0 && half->answer == 50);  // no overlap
+}
+
+void TestHeadScores::retrieval() {
+  // A head that, in each row of the answer, looks at the needle's next token, and one that looks elsewhere.
+  constexpr std::int64_t kTokens = 100;
+  const NeedleSpan span{10, 80, 6};
+  std::vector<std::int64_t> ids(kTokens);
+  std::iota(ids.begin(), ids.end(), 0);
+  for (std::int64_t j = 0; j < span.tokens; ++j) {
+    ids[static_cast<std::size_t>(span.answer + j)] = ids[static_cast<std::size_t>(span.needle + j)];
+  }
+  std::vector<double> q(kTokens * kTokens, 0.0), k(q);
+  for (std::int64_t i = 0; i < kTokens; ++i) {
+    k[static_cast<std::size_t>(i * kTokens + i)] = 1;
+    const std::int64_t next = i - (span.answer - 1);
+    const std::int64_t target = next >= 0 && next < span.tokens ? span.needle + next : 0;
+    q[static_cast<std::size_t>(i * kTokens + target)] = 20;
+  }
+  const HeadVectors copies = makeHeadVectors(q, k, kTokens, AttentionSpec{}, std::nullopt);
+  const RetrievalScore score = retrievalScore(copies, ids, span);
+  QVERIFY(std::abs(score.copied - 1) < 1e-12 && score.mass > 0.99);
+  const HeadVectors even =
+      makeHeadVectors(std::vector<double>(q.size(), 0.0), k, kTokens, AttentionSpec{}, std::nullopt);
+  const RetrievalScore none = retrievalScore(even, ids, span);
+  QVERIFY(none.copied == 0 && none.mass < 0.02 && none.mass > 0.01);
 }
 
 void TestHeadScores::everyFigureIsDefined() {
