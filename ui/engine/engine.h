@@ -112,6 +112,8 @@ class Engine : public QObject {
   void jobChanged(headscope::ui::JobStatus status);
   void failed(QString what, QString message);  ///< what: "open", "run", "continue", "save", "map", "scores", "detail"
 
+  void noted(QString text);  ///< worth knowing, no failure: the GPU gave up, say
+
   void tileReady(std::shared_ptr<const headscope::Tile> tile);
   void viewStatus(int pane, headscope::ViewStatus status);
   void viewReady(quint64 view, std::shared_ptr<const headscope::HeadView> head);  ///< for exact values under the cursor

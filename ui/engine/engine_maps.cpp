@@ -14,6 +14,7 @@ namespace {
 // Row-wise scores cost tokens² · dim a head. Up to here everything is exact at once; above, sampled rows come first.
 constexpr std::int64_t kExactAtOnce = 2048;
 constexpr std::int64_t kSampledRows = 512;
+constexpr std::int64_t kSampledLags = 16384;
 // Multiply-adds for exact scores of all heads, or for one head's detail, beyond which the sample stays.
 constexpr double kMostScoreWork = 4e12;
 constexpr double kMostDetailWork = 1e11;
@@ -69,6 +70,9 @@ void Engine::Private::startTiles() {
     post([this, pane, message = QString::fromStdString(problem)] {
       Q_EMIT q->failed(pane < 0 ? QStringLiteral("thumbnail") : QStringLiteral("map"), message);
     });
+  };
+  callbacks.note = [this](const std::string& text) {
+    post([this, note = QString::fromStdString(text)] { Q_EMIT q->noted(note); });
   };
   tiles = std::make_unique<TileService>(parts.tiles, std::move(callbacks));
 }
@@ -169,36 +173,35 @@ void Engine::Private::scores(Run& run, quint64 generation, const std::shared_ptr
       }
     });
   };
-  AnalysisOptions options;
-  options.threads = analysisThreads();
   const CaptureHeader& header = capture->header();
-  const bool canBeExact = rowWork(*capture) * header.layers * header.heads <= kMostScoreWork;
-  const auto pass = [&](bool exact, bool final) {
+  // Layer by layer at first; a later pass replaces the whole.
+  const auto pass = [&](AnalysisOptions options, bool byLayer, bool last) {
+    options.threads = analysisThreads();
     auto growing = std::make_shared<Report>();
-    growing->exact = exact;
+    growing->exact = options.sample.exact(capture->tokens());
     growing->tokens = capture->tokens();
-    options.sample.rows = exact ? 0 : kSampledRows;
-    options.bounds = final;
-    if (final == exact || !canBeExact) {
-      // The first pass fills the wall layer by layer; the second replaces it as a whole.
-      options.onLayer = [&](const LayerReport& layer) {
+    if (byLayer) {
+      options.onLayer = [&deliver, growing](const LayerReport& layer) {
         const auto place = std::lower_bound(growing->layers.begin(), growing->layers.end(), layer.layer,
                                             [](const LayerReport& a, int b) { return a.layer < b; });
         growing->layers.insert(place, layer);
         deliver(std::make_shared<const Report>(*growing), false);
       };
     }
-    deliver(std::make_shared<const Report>(analyzeCapture(*capture, options, run.control())), final);
-    options.onLayer = {};
+    deliver(std::make_shared<const Report>(analyzeCapture(*capture, options, run.control())), last);
   };
   if (capture->tokens() <= kExactAtOnce) {
-    pass(true, true);
-  } else if (canBeExact) {
-    pass(false, false);
-    pass(true, true);
-  } else {
-    pass(false, true);
+    pass({}, true, true);
+    return;
   }
+  pass(estimateOptions(), true, false);
+  AnalysisOptions better;
+  if (rowWork(*capture) * header.layers * header.heads > kMostScoreWork) {
+    better.sample.rows = kSampledRows;
+    better.boundSample = RowSample{kSampledRows / 8};
+    better.lagTokens = kSampledLags;
+  }
+  pass(better, false, true);
 }
 
 void Engine::requestDetail(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions) {

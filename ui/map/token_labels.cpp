@@ -65,8 +65,8 @@ QString TokenTexts::label(std::int64_t token, int characters) const {
   return text;
 }
 
-TokenLabels::TokenLabels(QCustomPlot* plot, QCPAxisRect* map, const TokenTexts* texts)
-    : QCPLayerable(plot, QStringLiteral("axes")), map_(map), texts_(texts) {}
+TokenLabels::TokenLabels(QCustomPlot* plot, const TokenTexts* texts)
+    : QCPLayerable(plot, QStringLiteral("axes")), texts_(texts) {}
 
 void TokenLabels::applyDefaultAntialiasingHint(QCPPainter* painter) const {
   painter->setAntialiasing(false);

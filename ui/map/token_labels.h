@@ -41,7 +41,7 @@ class TokenTexts {
 class TokenLabels : public QCPLayerable {
   Q_OBJECT
  public:
-  TokenLabels(QCustomPlot* plot, QCPAxisRect* map, const TokenTexts* texts);
+  TokenLabels(QCustomPlot* plot, const TokenTexts* texts);
 
   void setFrame(const MapFrame& frame) { frame_ = frame; }  ///< logical pixels
   void clearCache() { pixmaps_.clear(); }
@@ -65,7 +65,6 @@ class TokenLabels : public QCPLayerable {
   QPixmap* pixmap(const QString& text, bool texts, bool rotated, const QColor& color, double ratio);
   void place(QCPPainter* painter, std::int64_t token, bool texts, bool key, const QColor& color, const QColor* ground);
 
-  QCPAxisRect* map_;
   const TokenTexts* texts_;
   MapFrame frame_;
   QCache<QString, QPixmap> pixmaps_{1024};
