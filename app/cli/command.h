@@ -58,6 +58,8 @@ void addGenerate(CommandLine& line);
 void addInfo(CommandLine& line);
 void addMap(CommandLine& line);
 void addMask(CommandLine& line);
+void addPerplexity(CommandLine& line);
+void addPruneOrder(CommandLine& line);
 void addRope(CommandLine& line);
 void addRun(CommandLine& line);
 void addTokenize(CommandLine& line);
