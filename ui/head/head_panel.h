@@ -1,0 +1,81 @@
+#pragma once
+
+// The right dock: everything about the selected head. Asks the engine for its detail and shows the parts as they come.
+
+#include <QTimer>
+#include <QWidget>
+#include <memory>
+
+#include "ui/engine/engine.h"
+#include "ui/heads/metrics.h"
+#include "ui/session/session.h"
+
+class QLabel;
+class QToolButton;
+class QVBoxLayout;
+
+namespace headscope::ui {
+
+class BoundPlot;
+class ChannelPlot;
+class DistancePlot;
+class FigureRows;
+class HeadHeader;
+class InterventionsPanel;
+class MessageBar;
+class Section;
+
+class HeadPanel : public QWidget {
+  Q_OBJECT
+ public:
+  HeadPanel(Engine* engine, Session* session, QWidget* parent = nullptr);
+
+  void setScores(const ScoreTable& scores);
+  HeadHeader* header() const { return header_; }
+  InterventionsPanel* interventions() const { return interventions_; }
+  MessageBar* messages() const { return messages_; }
+  std::shared_ptr<const HeadDetail> detail() const { return detail_; }
+
+ Q_SIGNALS:
+  void helpAsked(QString page, QString topic);
+
+ private:
+  Section* addSection(QVBoxLayout* column, const QString& name, const QString& title, const QString& page,
+                      const QString& topic);
+  void buildScores(QVBoxLayout* column);
+  void buildLens(QVBoxLayout* column);
+  void buildBounds(QVBoxLayout* column);
+  void request();
+  void showDetail(std::shared_ptr<const HeadDetail> detail);
+  void showFigures();
+  void showLens();
+  void showBounds();
+
+  Engine* engine_;
+  Session* session_;
+  ScoreTable scores_;
+  std::shared_ptr<const HeadDetail> detail_;
+  QTimer timer_;
+
+  MessageBar* messages_;
+  HeadHeader* header_;
+  Section* scoreSection_ = nullptr;
+  FigureRows* scoreRows_ = nullptr;
+  QToolButton* allScores_ = nullptr;
+  Section* caseSection_ = nullptr;
+  FigureRows* caseRows_ = nullptr;
+  Section* lensSection_ = nullptr;
+  ChannelPlot* channels_ = nullptr;
+  QLabel* channelWords_ = nullptr;
+  Section* distanceSection_ = nullptr;
+  DistancePlot* distances_ = nullptr;
+  QLabel* distanceWords_ = nullptr;
+  Section* boundSection_ = nullptr;
+  QToolButton* boundChoice_ = nullptr;
+  BoundPlot* bounds_ = nullptr;
+  QLabel* boundWords_ = nullptr;
+  Statement statement_ = Statement::Theorem51;
+  InterventionsPanel* interventions_;
+};
+
+}  // namespace headscope::ui
