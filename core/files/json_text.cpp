@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <string_view>
+#include <utility>
 
 namespace headscope {
 namespace {
@@ -20,11 +22,23 @@ class Writer {
     } else if (value.is_structured()) {
       appendItems(out, value, indent);
     } else {
-      out += value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+      out += textOrPlain(value);
     }
   }
 
  private:
+  // Line and paragraph separators inside a text would end a line for readers that go by Unicode.
+  static std::string textOrPlain(const OrderedJson& value) {
+    std::string text = value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+    for (const auto& [separator, escape] : {std::pair("\xc2\x85", "\\u0085"), std::pair("\xe2\x80\xa8", "\\u2028"),
+                                            std::pair("\xe2\x80\xa9", "\\u2029")}) {
+      for (std::size_t at = text.find(separator); at != std::string::npos; at = text.find(separator, at)) {
+        text.replace(at, std::string_view(separator).size(), escape);
+      }
+    }
+    return text;
+  }
+
   void appendItems(std::string& out, const OrderedJson& value, std::size_t indent) const {
     const bool oneLine = layout_ == JsonLayout::Line || isFlatList(value) || isShortObject(value);
     const std::string separator = oneLine ? ", " : ",\n" + std::string(indent + 2, ' ');
@@ -37,7 +51,7 @@ class Writer {
       out += first ? "" : separator;
       first = false;
       if (value.is_object()) {
-        out += OrderedJson(key).dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + ": ";
+        out += textOrPlain(OrderedJson(key)) + ": ";
       }
       append(out, item, indent + 2);
     }

@@ -166,6 +166,7 @@ void TstExport::writesJsonForEveryReader() {
   OrderedJson json;
   json["z"] = std::vector<double>{1, NAN, 2.5};
   json["a"] = "half a character \xe2\x82";
+  json["lines"] = "a\u2028b\u2029c\u0085d\ne";
   json["list"] = OrderedJson::array();
   json["nested"] = {{"b", {{"c", std::vector<int>{1, 2}}}}};
   for (const JsonLayout layout : {JsonLayout::Line, JsonLayout::Readable}) {
@@ -174,6 +175,9 @@ void TstExport::writesJsonForEveryReader() {
     QVERIFY(back.at("z")[1].is_null());
     QVERIFY(back.at("nested").at("b").at("c") == Json::parse("[1, 2]"));
     QVERIFY(text.find("\"z\"") < text.find("\"a\""));
+    QCOMPARE(back.at("lines").get<std::string>(), std::string("a\u2028b\u2029c\u0085d\ne"));
+    QCOMPARE(text.find("\xe2\x80\xa8"), std::string::npos);
+    QCOMPARE(text.find("\xc2\x85"), std::string::npos);
     QVERIFY(back.at("a").get<std::string>().starts_with("half a character \xef\xbf\xbd"));
     QCOMPARE(std::count(text.begin(), text.end(), '\n') == 1, layout == JsonLayout::Line);
   }
