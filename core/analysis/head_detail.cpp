@@ -48,6 +48,7 @@ HeadDetail analyzeHead(const Capture& capture, int layer, int head, const Detail
   detail.qSimilarity = series(vectors, Series::QSimilarityConsecutive);
   detail.qSimilarityRope = series(vectors, Series::QSimilarityConsecutiveRope);
   detail.kSimilarity = series(vectors, Series::KSimilarityConsecutive);
+  detail.qSimilarityKv = windowedCosine(queriesInDot(vectors), kKvWindow);
   similarityScores(vectors, detail.scores);
   finished(DetailPart::Similarity, detail);
   if (options.attention) {

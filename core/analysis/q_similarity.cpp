@@ -337,10 +337,6 @@ RowsView keysBeforeRope(const HeadVectors& head) {
   return {head.keys->k.data(), head.tokens(), head.dim};
 }
 
-RowsView keysInDot(const HeadVectors& head) {
-  return {head.keys->dotK.data(), head.tokens(), head.dim};
-}
-
 std::vector<double> windowedCosine(const RowsView& rows, std::int64_t window) {
   std::vector<double> similarity(static_cast<std::size_t>(rows.rows), kNan);
   const std::vector<double> units = unitRows(rows);

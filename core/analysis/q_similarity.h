@@ -75,7 +75,6 @@ MeasureScores allMeasures(const RowsView& queries);
 RowsView queriesBeforeRope(const HeadVectors& head);
 RowsView queriesInDot(const HeadVectors& head);  ///< after RoPE and any step after it
 RowsView keysBeforeRope(const HeadVectors& head);
-RowsView keysInDot(const HeadVectors& head);
 
 /// Similarity over time within a window that moves along: at t the mean pairwise cosine of rows (t − window, t].
 /// [rows], NaN at t = 0.

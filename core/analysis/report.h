@@ -110,8 +110,10 @@ struct HeadDetail {
   CaseResult cases;
   BoundReport bounds;                                             ///< with curves
   std::vector<double> qSimilarity, qSimilarityRope, kSimilarity;  ///< [tokens − 1] consecutive cosines
-  RowCurves rows;                                                 ///< entropy over time, mass received by key
-  std::optional<RetrievalScore> retrieval;                        ///< where the text says something twice
+  /// [tokens] at t the KV setting of a prompt that ends at t; NaN at 0.
+  std::vector<double> qSimilarityKv;
+  RowCurves rows;                           ///< entropy over time, mass received by key
+  std::optional<RetrievalScore> retrieval;  ///< where the text says something twice
   bool exact = true;
 };
 

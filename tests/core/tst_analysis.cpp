@@ -391,6 +391,7 @@ void TestAnalysis::detailComesPartByPart() {
   QCOMPARE(detail.cases.scores, head.cases.scores);
   QCOMPARE(detail.bounds[Statement::Theorem51].pairs, (*head.bounds)[Statement::Theorem51].pairs);
   QCOMPARE(detail.qSimilarity.size(), std::size_t{79});
+  QVERIFY(near(detail.qSimilarityKv.back(), detail.scores[Score::QSimilarityKv]));
   QCOMPARE(detail.bounds.curves[1].bound.size(), std::size_t{80});
   QCOMPARE(detail.kvHead, 1);
   QVERIFY_THROWS_EXCEPTION(Error, analyzeHead(*capture, 1, 4));
