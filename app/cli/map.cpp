@@ -86,13 +86,15 @@ struct Extent {
   bool any() const noexcept { return low <= high; }
 };
 
+using Tables = std::vector<std::unique_ptr<TableFile>>;
+
 class MapWriter {
  public:
-  MapWriter(const HeadView& head, MapRange range, const JobControl& control)
-      : head_(head), range_(range), control_(control) {}
+  MapWriter(const HeadView& head, MapRange range, Tables& tables, const JobControl& control)
+      : head_(head), range_(range), tables_(tables), control_(control) {}
 
   /// Cell by cell, in pieces of rows: a map of 32,768 tokens never lies in memory as a whole.
-  void writeCells(bool logit, TableFile* file) {
+  void writeCells(bool logit) {
     const std::int64_t step = std::max<std::int64_t>(1, kPieceCells / range_.cols());
     for (std::int64_t row = range_.rowBegin; row < range_.rowEnd; row += step) {
       MapRange piece = range_;
@@ -101,23 +103,25 @@ class MapWriter {
       control_.checkpoint("map", row - range_.rowBegin, range_.rows());
       const std::vector<float> cells = logit ? logits(head_, piece, control_) : probabilities(head_, piece, control_);
       addVisible(piece, cells);
-      if (file != nullptr) {
-        file->write(cells);
-      }
+      write(cells);
     }
   }
 
-  void writePooled(PooledSize size, Pool pool, TableFile* file) {
+  void writePooled(PooledSize size, Pool pool) {
     const std::vector<float> cells = pooled(head_, range_, size.height, size.width, pool, control_);
     std::for_each(cells.begin(), cells.end(), [&](float cell) { extent_.add(cell); });
-    if (file != nullptr) {
-      file->write(cells);
-    }
+    write(cells);
   }
 
   const Extent& extent() const noexcept { return extent_; }
 
  private:
+  void write(const std::vector<float>& cells) {
+    for (const auto& table : tables_) {
+      table->write(cells);
+    }
+  }
+
   void addVisible(const MapRange& piece, const std::vector<float>& cells) {
     for (std::int64_t row = 0; row < piece.rows(); ++row) {
       const std::int64_t t = piece.rowBegin + row;
@@ -131,49 +135,68 @@ class MapWriter {
 
   const HeadView& head_;
   MapRange range_;
+  Tables& tables_;
   const JobControl& control_;
   Extent extent_;
 };
+
+MapRange rangeOf(const MapCommand& command, std::int64_t tokens) {
+  const auto [rowBegin, rowEnd] = rangeOf(command, "--rows", command.rows, tokens);
+  const auto [colBegin, colEnd] = rangeOf(command, "--cols", command.cols, tokens);
+  return {rowBegin, rowEnd, colBegin, colEnd};
+}
+
+Tables openTables(const MapCommand& command, PooledSize size) {
+  Tables tables;
+  if (!command.output.out.empty()) {
+    const PictureScale scale = command.value == "logit" ? PictureScale::Linear : PictureScale::Log;
+    tables.push_back(openTableFile(command.output.out, size.height, size.width, scale));
+  }
+  if (command.output.csv) {
+    tables.push_back(csvTable(size.height, size.width, [](std::string_view text) { printText(std::string(text)); }));
+  }
+  return tables;
+}
+
+void printSummary(const MapCommand& command, PooledSize size, const Extent& extent) {
+  if (command.output.json) {
+    OrderedJson json;
+    json["rows"] = size.height;
+    json["cols"] = size.width;
+    json["min"] = extent.any() ? OrderedJson(extent.low) : OrderedJson(nullptr);
+    json["max"] = extent.any() ? OrderedJson(extent.high) : OrderedJson(nullptr);
+    printJson(json);
+  } else if (!command.output.csv) {
+    printText(concat(size.height, " rows, ", size.width, " columns",
+                     extent.any() ? concat(", from ", shortNumber(extent.low), " to ", shortNumber(extent.high)) : "",
+                     "\n"));
+  }
+}
 
 void runMap(const MapCommand& command, const Run& run) {
   checkUse(command);
   const auto capture = openSource(command.source, run.control);
   checkHead(*capture, command.source.path, command.head.layer, command.head.head);
-  const auto [rowBegin, rowEnd] = rangeOf(command, "--rows", command.rows, capture->tokens());
-  const auto [colBegin, colEnd] = rangeOf(command, "--cols", command.cols, capture->tokens());
-  const MapRange range{rowBegin, rowEnd, colBegin, colEnd};
-  const auto size = parseSize(command.size);
-  if (size && (size->height > range.rows() || size->width > range.cols())) {
+  const MapRange range = rangeOf(command, capture->tokens());
+  const auto pooledTo = parseSize(command.size);
+  if (pooledTo && (pooledTo->height > range.rows() || pooledTo->width > range.cols())) {
     wrongUse(concat("--size ", command.size, " is larger than the range of ", range.cols(), "x", range.rows()));
   }
   const auto head =
       makeHeadView(*capture, command.head.layer, command.head.head, command.interventions.interventions(), run.control);
-  const std::int64_t height = size ? size->height : range.rows();
-  const std::int64_t width = size ? size->width : range.cols();
-  const PictureScale scale = command.value == "logit" ? PictureScale::Linear : PictureScale::Log;
-  const auto file = command.output.out.empty() ? nullptr : openTableFile(command.output.out, height, width, scale);
-  MapWriter writer(*head, range, run.control);
-  if (size) {
+  const PooledSize size = pooledTo.value_or(PooledSize{range.cols(), range.rows()});
+  Tables tables = openTables(command, size);
+  MapWriter writer(*head, range, tables, run.control);
+  if (pooledTo) {
     const Pool pool = command.pool == "mean" ? Pool::Mean : command.pool == "mass" ? Pool::Mass : Pool::Max;
-    writer.writePooled(*size, pool, file.get());
+    writer.writePooled(size, pool);
   } else {
-    writer.writeCells(command.value == "logit", file.get());
+    writer.writeCells(command.value == "logit");
   }
-  if (file) {
-    file->commit();
+  for (const auto& table : tables) {
+    table->commit();
   }
-  OrderedJson json;
-  json["rows"] = height;
-  json["cols"] = width;
-  json["min"] = writer.extent().any() ? OrderedJson(writer.extent().low) : OrderedJson(nullptr);
-  json["max"] = writer.extent().any() ? OrderedJson(writer.extent().high) : OrderedJson(nullptr);
-  if (command.output.json) {
-    printJson(json);
-  } else {
-    printText(concat(height, " rows, ", width, " columns, from ",
-                     shortNumber(writer.extent().any() ? writer.extent().low : std::nan("")), " to ",
-                     shortNumber(writer.extent().any() ? writer.extent().high : std::nan("")), "\n"));
-  }
+  printSummary(command, size, writer.extent());
 }
 
 }  // namespace
@@ -192,6 +215,7 @@ void addMap(CommandLine& line) {
       ->check(CLI::IsMember({"max", "mean", "mass"}));
   addInterventions(command, options->interventions);
   addJson(command, options->output);
+  addCsv(command, options->output);
   addOut(command, options->output, tableFileEndings());
   line.setSubject(command, options->source.path);
 }

@@ -23,15 +23,19 @@ class NpyTable : public TableFile {
 };
 
 // CSV and JSON: text with something between cells and between rows.
+struct Marks {
+  std::string begin, rowBegin, cell, rowEnd, end, lowest;
+};
+
+const Marks kCsv{"", "", ",", "\n", "\n", "-inf"};
+
 class TextTable : public TableFile {
  public:
-  struct Marks {
-    std::string begin, rowBegin, cell, rowEnd, end, lowest;
-  };
+  using Sink = std::function<void(std::string_view)>;
 
-  TextTable(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols, Marks marks)
-      : file_(target), cells_(rows * cols), cols_(cols), marks_(std::move(marks)) {
-    file_.write(marks_.begin);
+  TextTable(std::int64_t rows, std::int64_t cols, Marks marks, Sink sink)
+      : cells_(rows * cols), cols_(cols), marks_(std::move(marks)), sink_(std::move(sink)) {
+    sink_(marks_.begin);
   }
 
   void write(std::span<const float> cells) override {
@@ -42,15 +46,14 @@ class TextTable : public TableFile {
       append(text, cell);
       ++done_;
     }
-    file_.write(text);
+    sink_(text);
   }
 
   void commit() override {
     if (done_ != cells_) {
-      throw Error(file_.target().string(), concat("got ", done_, " of ", cells_, " numbers"));
+      throw Error("", concat("a table got ", done_, " of ", cells_, " numbers"));
     }
-    file_.write(marks_.end);
-    file_.commit();
+    sink_(marks_.end);
   }
 
  private:
@@ -64,9 +67,25 @@ class TextTable : public TableFile {
     text.append(buffer.data(), result.ptr);
   }
 
-  AtomicFile file_;
   std::int64_t cells_, cols_, done_ = 0;
   Marks marks_;
+  Sink sink_;
+};
+
+class TextFile : public TableFile {
+ public:
+  TextFile(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols, Marks marks)
+      : file_(target), table_(rows, cols, std::move(marks), [this](std::string_view text) { file_.write(text); }) {}
+
+  void write(std::span<const float> cells) override { table_.write(cells); }
+  void commit() override {
+    table_.commit();
+    file_.commit();
+  }
+
+ private:
+  AtomicFile file_;
+  TextTable table_;
 };
 
 class PngTable : public TableFile {
@@ -98,6 +117,10 @@ class PngTable : public TableFile {
 
 }  // namespace
 
+std::unique_ptr<TableFile> csvTable(std::int64_t rows, std::int64_t cols, std::function<void(std::string_view)> sink) {
+  return std::make_unique<TextTable>(rows, cols, kCsv, std::move(sink));
+}
+
 std::vector<std::string> tableFileEndings() {
   return {".npy", ".csv", ".json", ".png"};
 }
@@ -109,11 +132,11 @@ std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, st
     return std::make_unique<NpyTable>(target, std::array<std::int64_t, 2>{rows, cols});
   }
   if (ending == ".csv") {
-    return std::make_unique<TextTable>(target, rows, cols, TextTable::Marks{"", "", ",", "\n", "\n", "-inf"});
+    return std::make_unique<TextFile>(target, rows, cols, kCsv);
   }
   if (ending == ".json") {
     const std::string head = concat("{\"rows\": ", rows, ", \"cols\": ", cols, ", \"values\": [");
-    return std::make_unique<TextTable>(target, rows, cols, TextTable::Marks{head, "[", ", ", "],\n", "]]}\n", "null"});
+    return std::make_unique<TextFile>(target, rows, cols, Marks{head, "[", ", ", "],\n", "]]}\n", "null"});
   }
   if (ending == ".png") {
     return std::make_unique<PngTable>(target, rows, cols, scale);

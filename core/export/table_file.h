@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/export/map_picture.h"
@@ -30,5 +32,8 @@ class TableFile {
 std::unique_ptr<TableFile> openTableFile(const std::filesystem::path& target, std::int64_t rows, std::int64_t cols,
                                          PictureScale scale = PictureScale::Log);
 std::vector<std::string> tableFileEndings();
+
+/// The same cells as CSV text, a row at a time, into anything.
+std::unique_ptr<TableFile> csvTable(std::int64_t rows, std::int64_t cols, std::function<void(std::string_view)> sink);
 
 }  // namespace headscope

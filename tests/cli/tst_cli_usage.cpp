@@ -253,6 +253,7 @@ void TstCliUsage::writesByTheEnding() {
   const QList<QByteArray> lines = csv.trimmed().split('\n');
   QCOMPARE(lines.size(), 24);
   QCOMPARE(lines[0].split(',')[23], QByteArray("-inf"));
+  QCOMPARE(cli(map + QStringList{"--csv", "--value", "logit"}).out, csv);
 
   QVERIFY(cli(map + QStringList{"--out", path("m.png"), "--size", "12x8"}).failedWith(0));
   QVERIFY(QByteArray::fromStdString(readFile(path("m.png").toStdString())).startsWith("\x89PNG"));

@@ -8,13 +8,12 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/files/float_type.h"
+#include "core/masks/formats/torch_storage.h"
 #include "core/masks/formats/zip_entries.h"
 
 namespace headscope::masks {
 namespace {
 
-constexpr std::int64_t kMostElements = std::int64_t{1} << 24;
 constexpr std::size_t kMostSteps = 20000;  // also bounds how deep objects nest, and so the recursion of destructors
 
 struct Value;
@@ -35,49 +34,6 @@ Ref make(Value::Kind kind) {
   auto value = std::make_shared<Value>();
   value->kind = kind;
   return value;
-}
-
-template <typename Number>
-double numberAt(const char* data, std::int64_t index) {
-  Number value{};
-  std::memcpy(&value, data + static_cast<std::size_t>(index) * sizeof(Number), sizeof(Number));
-  return static_cast<double>(value);
-}
-
-struct StorageType {
-  const char* name;
-  std::size_t bytes;
-  double (*read)(const char*, std::int64_t);
-};
-
-constexpr StorageType kStorageTypes[] = {
-    {"FloatStorage", 4, numberAt<float>},
-    {"DoubleStorage", 8, numberAt<double>},
-    {"LongStorage", 8, numberAt<std::int64_t>},
-    {"IntStorage", 4, numberAt<std::int32_t>},
-    {"BoolStorage", 1, numberAt<std::uint8_t>},
-    {"ByteStorage", 1, numberAt<std::uint8_t>},
-    {"HalfStorage", 2,
-     [](const char* data, std::int64_t index) {
-       std::uint16_t bits = 0;
-       std::memcpy(&bits, data + index * 2, 2);
-       return static_cast<double>(f16ToFloat(bits));
-     }},
-    {"BFloat16Storage", 2,
-     [](const char* data, std::int64_t index) {
-       std::uint16_t bits = 0;
-       std::memcpy(&bits, data + index * 2, 2);
-       return static_cast<double>(bf16ToFloat(bits));
-     }},
-};
-
-const StorageType* storageType(const std::string& name) {
-  for (const StorageType& type : kStorageTypes) {
-    if (name == type.name) {
-      return &type;
-    }
-  }
-  return nullptr;
 }
 
 class Unpickler {
@@ -285,20 +241,6 @@ class Unpickler {
         return recall(number<std::uint8_t>());
       case 'j':
         return recall(number<std::uint32_t>());
-      case 'c': {
-        const std::string module(line());
-        return global(module, std::string(line()));
-      }
-      case 0x93: {  // STACK_GLOBAL
-        const Ref name = pop();
-        return global(pop()->text, name->text);
-      }
-      case 'Q':
-        return persistent(pop());
-      case 'R': {
-        const Ref arguments = pop();
-        return call(pop(), arguments);
-      }
       case 'a':
         return append({pop()});
       case 'e':
@@ -313,6 +255,27 @@ class Unpickler {
       case 'b':  // BUILD: the state of an OrderedDict
         pop();
         return;
+      default:
+        actOnGlobals(operation);
+    }
+  }
+
+  void actOnGlobals(unsigned char operation) {
+    switch (operation) {
+      case 'c': {
+        const std::string module(line());
+        return global(module, std::string(line()));
+      }
+      case 0x93: {  // STACK_GLOBAL
+        const Ref name = pop();
+        return global(pop()->text, name->text);
+      }
+      case 'Q':
+        return persistent(pop());
+      case 'R': {
+        const Ref arguments = pop();
+        return call(pop(), arguments);
+      }
       default:
         fail(concat("asks for instruction ", static_cast<int>(operation), ", which a dict of tensors doesn't need"));
     }
@@ -336,7 +299,7 @@ class Unpickler {
 
   void global(const std::string& module, const std::string& name) {
     const std::string full = module + "." + name;
-    const bool storage = module == "torch" && storageType(name) != nullptr;
+    const bool storage = module == "torch" && isStorageType(name);
     if (!storage && full != "torch._utils._rebuild_tensor_v2" && full != "torch._utils._rebuild_parameter" &&
         full != "collections.OrderedDict") {
       fail("asks for " + full.substr(0, 120) + ": only tensors are read");
@@ -348,7 +311,7 @@ class Unpickler {
   // ("storage", type, key, device, elements)
   void persistent(const Ref& id) {
     const bool form = id->kind == Value::Kind::Tuple && id->items.size() == 5 && id->items[0]->text == "storage" &&
-                      storageType(id->items[1]->text) != nullptr && id->items[4]->kind == Value::Kind::Int;
+                      isStorageType(id->items[1]->text) && id->items[4]->kind == Value::Kind::Int;
     if (!form) {
       fail("refers to something that is no storage");
     }
@@ -376,7 +339,7 @@ class Unpickler {
   std::vector<std::int64_t> sizes(const Ref& tuple) const {
     std::vector<std::int64_t> values;
     for (const Ref& item : tuple->items) {
-      if (item->kind != Value::Kind::Int || item->integer < 0 || item->integer > kMostElements) {
+      if (item->kind != Value::Kind::Int) {
         fail("has a tensor of an impossible shape");
       }
       values.push_back(item->integer);
@@ -386,50 +349,19 @@ class Unpickler {
 
   // (storage, offset, shape, stride, …)
   Ref rebuild(const std::vector<Ref>& arguments) const {
-    const Ref& storage = arguments[0];
-    const std::vector<std::int64_t> shape = sizes(arguments[2]);
-    const std::vector<std::int64_t> stride = sizes(arguments[3]);
-    if (storage->kind != Value::Kind::Storage || arguments[1]->kind != Value::Kind::Int ||
-        shape.size() != stride.size() || shape.size() > 8) {
+    const Value& storage = *arguments[0];
+    if (storage.kind != Value::Kind::Storage || arguments[1]->kind != Value::Kind::Int) {
       fail("has a damaged tensor");
     }
-    std::int64_t count = 1;
-    std::int64_t last = arguments[1]->integer;
-    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-      count *= shape[axis];
-      last += shape[axis] > 0 ? (shape[axis] - 1) * stride[axis] : 0;
-      if (count > kMostElements || last > kMostElements) {
-        fail("has a tensor that is too large for a mask");
-      }
-    }
-    Ref result = make(Value::Kind::Tensor);
-    result->tensor.shape = shape;
-    readElements(*storage, arguments[1]->integer, stride, count, last, result->tensor);
-    return result;
-  }
-
-  void readElements(const Value& storage, std::int64_t offset, const std::vector<std::int64_t>& stride,
-                    std::int64_t count, std::int64_t last, SavedTensor& tensor) const {
-    const StorageType& type = *storageType(storage.type);
     const auto entry =
         entries_ == nullptr ? ZipEntries::const_iterator() : entries_->find(prefix_ + "data/" + storage.text);
     if (entries_ == nullptr || entry == entries_->end()) {
-      fail("refers to data \"" + storage.text.substr(0, 40) + "\" that is not there");
+      fail(concat("refers to data \"", storage.text.substr(0, 40), "\" that is not there"));
     }
-    const std::string_view data = entry->second;
-    if (offset < 0 || (count > 0 && static_cast<std::uint64_t>(last) >= data.size() / type.bytes)) {
-      fail("has a tensor that is longer than its data");
-    }
-    std::vector<std::int64_t> index(stride.size(), 0);
-    for (std::int64_t element = 0; element < count; ++element) {
-      std::int64_t at = offset;
-      std::int64_t rest = element;
-      for (std::size_t axis = stride.size(); axis-- > 0;) {
-        at += (rest % tensor.shape[axis]) * stride[axis];
-        rest /= tensor.shape[axis];
-      }
-      tensor.values.push_back(type.read(data.data(), at));
-    }
+    Ref result = make(Value::Kind::Tensor);
+    result->tensor = readStoredTensor(
+        {storage.type, entry->second, arguments[1]->integer, sizes(arguments[2]), sizes(arguments[3])}, where_);
+    return result;
   }
 
   std::string_view code_;
