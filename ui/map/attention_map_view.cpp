@@ -74,9 +74,9 @@ void AttentionMapView::buildPlot() {
   plot_->plotLayout()->clear();
   plot_->addLayer(QStringLiteral("marks"), plot_->layer(QStringLiteral("main")), QCustomPlot::limAbove);
   layout_ = new MapLayout;
-  plot_->plotLayout()->addElement(0, 0, layout_);
 
   mapRect_ = new QCPAxisRect(plot_);
+  mapRect_->setLayer(QStringLiteral("background"));
   mapRect_->setAutoMargins(QCP::msNone);
   mapRect_->setMargins(QMargins(0, 0, 0, 0));
   mapRect_->setMinimumMargins(QMargins(0, 0, 0, 0));
@@ -99,6 +99,7 @@ void AttentionMapView::buildPlot() {
   layout_->setElement(MapLayout::KeyFirst, curves_->kSimilarity().rect);
   layout_->setElement(MapLayout::KeySecond, curves_->received().rect);
   layout_->setElement(MapLayout::Colors, colorBar_);
+  plot_->plotLayout()->addElement(0, 0, layout_);
   overlay_ = new MapOverlay(plot_, labels_, {curves_->alongQueries(), curves_->alongKeys()});
 
   connect(plot_, &QCustomPlot::beforeReplot, this, [this] { frameTimer_.start(); });
@@ -266,14 +267,22 @@ void AttentionMapView::placeCaptions() {
                    Qt::AlignLeft | Qt::AlignVCenter, tr("q-similarity"), t.query});
   captions.append({QRect(second.left(), second.top() - line - 2, second.width() + 6, line),
                    Qt::AlignLeft | Qt::AlignVCenter, tr("entropy, nats"), t.text});
+  for (const DetailCurves::Rect* curve : {&curves_->qSimilarity(), &curves_->entropy()}) {
+    const QRect rect = curve->rect->rect();
+    const QRect ends(rect.left(), rect.bottom() + 3, rect.width(), MapLayout::kAxisRoom - 3);
+    captions.append({ends, Qt::AlignLeft | Qt::AlignVCenter, DetailCurves::lowText(*curve), t.muted});
+    captions.append({ends, Qt::AlignRight | Qt::AlignVCenter, DetailCurves::highText(*curve), t.muted});
+  }
   const auto beside = [&](const DetailCurves::Rect& curve, const QString& name, const QColor& color) {
     const QRect rect = curve.rect->rect();
     const QRect words(rect.right() + 13, rect.center().y() - line / 2, second.right() - rect.right() - 12, line);
     captions.append({words, Qt::AlignLeft | Qt::AlignVCenter, name, color});
-    captions.append({words, Qt::AlignRight | Qt::AlignVCenter, DetailCurves::rangeText(curve), t.muted});
+    captions.append({words, Qt::AlignRight | Qt::AlignVCenter,
+                     QStringLiteral("%1 – %2").arg(DetailCurves::lowText(curve), DetailCurves::highText(curve)),
+                     t.muted});
   };
   beside(curves_->kSimilarity(), tr("k-similarity"), t.key);
-  beside(curves_->received(), tr("received mass"), t.text);
+  beside(curves_->received(), tr("received mass, log"), t.text);
   captions_->set(captions);
 }
 

@@ -25,6 +25,9 @@ double roundUp(double value) {
 
 // A round number without trailing zeros.
 QString roundText(double value) {
+  if (value > 0 && value < 0.00095) {
+    return QStringLiteral("1e−%1").arg(std::lround(-std::log10(value)));
+  }
   return QString::number(value, 'g', 3).replace(QLatin1Char('-'), QStringLiteral("−"));
 }
 
@@ -34,11 +37,18 @@ double cosineLow(const MinMaxPyramid& a, const MinMaxPyramid& b) {
   return std::max(-1.0, std::floor(low * 5) / 5);
 }
 
+// Received mass is drawn over a log axis, from here to 1.
+double powerBelow(double lowest) {
+  const double value = std::isnan(lowest) ? 0.1 : std::clamp(lowest, 1e-6, 0.1);
+  return std::pow(10.0, std::floor(std::log10(value) + 1e-9));
+}
+
 }  // namespace
 
 DetailCurves::Rect DetailCurves::make(QCustomPlot* plot, bool alongQueries) {
   Rect made;
   made.rect = new QCPAxisRect(plot);
+  made.rect->setLayer(QStringLiteral("background"));
   made.rect->setAutoMargins(QCP::msNone);
   made.rect->setMargins(QMargins(0, 0, 0, 0));
   made.rect->setMinimumMargins(QMargins(0, 0, 0, 0));
@@ -49,9 +59,8 @@ DetailCurves::Rect DetailCurves::make(QCustomPlot* plot, bool alongQueries) {
   made.tokens->setTickLabels(false);
   made.tokens->grid()->setVisible(false);
   made.values->setTicker(QSharedPointer<QCPAxisTickerText>::create());
-  made.values->setTickLabels(alongQueries);
-  made.values->setTickLength(0, 0);
-  made.values->setTickLabelPadding(3);
+  made.values->setTickLabels(false);
+  made.values->setTicks(false);
   for (QCPAxis* axis : made.rect->axes()) {
     axis->setLayer(QStringLiteral("axes"));
     axis->grid()->setLayer(QStringLiteral("grid"));
@@ -68,6 +77,7 @@ DetailCurves::DetailCurves(QCustomPlot* plot)
   qSimilarity_ = new MarginCurve(qSimilarityRect_.tokens, qSimilarityRect_.values);
   entropy_ = new MarginCurve(entropyRect_.tokens, entropyRect_.values);
   kSimilarity_ = new MarginCurve(kSimilarityRect_.tokens, kSimilarityRect_.values);
+  receivedRect_.values->setScaleType(QCPAxis::stLogarithmic);
   received_ = new MarginCurve(receivedRect_.tokens, receivedRect_.values);
   clear();
 }
@@ -76,18 +86,18 @@ void DetailCurves::setRange(const Rect& rect, double low, double high) {
   rect.values->setRange(low, high);
   auto ticker = rect.values->ticker().dynamicCast<QCPAxisTickerText>();
   ticker->clear();
-  ticker->addTick(low, roundText(low));
-  ticker->addTick((low + high) / 2, QString());
-  ticker->addTick(high, roundText(high));
+  ticker->addTick(rect.values->scaleType() == QCPAxis::stLogarithmic ? std::sqrt(low * high) : (low + high) / 2,
+                  QString());
 }
 
 void DetailCurves::clear() {
   for (MarginCurve* curve : {qSimilarityRope_, qSimilarity_, entropy_, kSimilarity_, received_}) {
     curve->clear();
   }
-  for (const Rect* rect : {&qSimilarityRect_, &entropyRect_, &kSimilarityRect_, &receivedRect_}) {
+  for (const Rect* rect : {&qSimilarityRect_, &entropyRect_, &kSimilarityRect_}) {
     setRange(*rect, 0, 1);
   }
+  setRange(receivedRect_, 1e-3, 1);
 }
 
 void DetailCurves::set(const HeadDetail& detail) {
@@ -100,7 +110,7 @@ void DetailCurves::set(const HeadDetail& detail) {
   setRange(qSimilarityRect_, cosineLow(qSimilarity_->pyramid(), qSimilarityRope_->pyramid()), 1);
   setRange(kSimilarityRect_, cosineLow(kSimilarity_->pyramid(), kSimilarity_->pyramid()), 1);
   setRange(entropyRect_, 0, roundUp(entropy_->pyramid().all().high));
-  setRange(receivedRect_, 0, std::min(1.0, roundUp(received_->pyramid().all().high)));
+  setRange(receivedRect_, powerBelow(received_->pyramid().all().low), 1);
 }
 
 void DetailCurves::setViewport(const MapViewport& viewport) {
@@ -126,8 +136,11 @@ void DetailCurves::restyle() {
   received_->setPen(measuredPen(t.neutral));
 }
 
-QString DetailCurves::rangeText(const Rect& rect) {
-  return QStringLiteral("%1 – %2").arg(roundText(rect.values->range().lower), roundText(rect.values->range().upper));
+QString DetailCurves::lowText(const Rect& rect) {
+  return roundText(rect.values->range().lower);
+}
+QString DetailCurves::highText(const Rect& rect) {
+  return roundText(rect.values->range().upper);
 }
 
 }  // namespace headscope::ui

@@ -36,8 +36,9 @@ class DetailCurves {
   void set(const HeadDetail& detail);
   void setViewport(const MapViewport& viewport);
   void restyle();
-  /// "0 – 1", of a value axis.
-  static QString rangeText(const Rect& rect);
+  /// Ends of a value axis.
+  static QString lowText(const Rect& rect);
+  static QString highText(const Rect& rect);
 
  private:
   static Rect make(QCustomPlot* plot, bool alongQueries);

@@ -38,12 +38,14 @@ void MapOverlay::drawCrosshair(QCPPainter* painter) {
   const QRectF cell = cellRect(*cursor_);
   const double x = std::floor(cell.center().x()) + 0.5, y = std::floor(cell.center().y()) + 0.5;
   painter->setClipRect(map);
-  // A dark line under each coloured one: it must be seen on yellow and on violet.
+  // The map's colours don't change with the theme, so these don't either; a dark line under each bright one, as it must
+  // be seen on yellow, on violet and on white.
+  const QColor queryColor = darkTheme().query, keyColor = darkTheme().key;
   for (const bool under : {true, false}) {
-    painter->setPen(under ? QPen(QColor(0, 0, 0, 110), 3) : QPen(t.query, 1));
+    painter->setPen(under ? QPen(QColor(0, 0, 0, 110), 3) : QPen(queryColor, 1));
     painter->drawLine(QPointF(map.left(), y), QPointF(cell.left() - 1, y));
     painter->drawLine(QPointF(cell.right() + 1, y), QPointF(map.right(), y));
-    painter->setPen(under ? QPen(QColor(0, 0, 0, 110), 3) : QPen(t.key, 1));
+    painter->setPen(under ? QPen(QColor(0, 0, 0, 110), 3) : QPen(keyColor, 1));
     painter->drawLine(QPointF(x, map.top()), QPointF(x, cell.top() - 1));
     painter->drawLine(QPointF(x, cell.bottom() + 1), QPointF(x, map.bottom()));
   }

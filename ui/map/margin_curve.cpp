@@ -60,7 +60,12 @@ double MarginCurve::valueAt(std::int64_t token) const {
 }
 
 QPointF MarginCurve::pointAt(std::int64_t token) const {
-  return coordsToPixels(static_cast<double>(token) + offset_, valueAt(token));
+  return place(static_cast<double>(token) + offset_, valueAt(token));
+}
+
+// A value below the axis (a zero on a log axis) stands at its end.
+QPointF MarginCurve::place(double key, double value) const {
+  return coordsToPixels(key, std::max(value, mValueAxis.data()->range().lower));
 }
 
 double MarginCurve::selectTest(const QPointF&, bool, QVariant*) const {
@@ -107,8 +112,8 @@ QPolygonF MarginCurve::points() const {
     const MinMaxPyramid::Extremes& e = extremes[static_cast<std::size_t>(i)];
     if (!std::isnan(e.low)) {
       const double key = (static_cast<double>(i) + 0.5) * size + offset_ - 0.5;
-      line.append(coordsToPixels(key, i % 2 == 0 ? e.low : e.high));
-      line.append(coordsToPixels(key, i % 2 == 0 ? e.high : e.low));
+      line.append(place(key, i % 2 == 0 ? e.low : e.high));
+      line.append(place(key, i % 2 == 0 ? e.high : e.low));
     }
   }
   return line;

@@ -56,6 +56,7 @@ class MarginCurve : public QCPAbstractPlottable {
 
  private:
   QPolygonF points() const;
+  QPointF place(double key, double value) const;
 
   MinMaxPyramid pyramid_;
   double offset_ = 0;

@@ -1,5 +1,6 @@
 #include "ui/map/token_labels.h"
 
+#include <QFontInfo>
 #include <QFontMetrics>
 #include <algorithm>
 #include <cmath>
@@ -10,7 +11,7 @@
 namespace headscope::ui {
 namespace {
 
-constexpr int kCharacters = 11;  ///< of a label on the axes
+constexpr int kCharacters = 12;  ///< of a label on the axes
 constexpr int kTick = 4;         ///< between the map and its labels
 
 // 1, 2, 5 × 10^n tokens, at least `least`.
@@ -91,18 +92,23 @@ QSize TokenLabels::room(std::int64_t tokens) const {
   return {std::max(texts, indices) + kTick + 4, std::max(texts, numbers.height()) + kTick + 2};
 }
 
+// Letters without their line spacing: labels may come close to each other, but don't touch.
+double TokenLabels::textPitch() const {
+  return QFontInfo(font(true)).pixelSize();
+}
+
 LabelPlan TokenLabels::queryPlan() const {
   const double pixels = frame_.rect.height() / span(frame_.viewport);
-  return planLabels(frame_.viewport.queryLow, frame_.viewport.queryHigh, pixels, QFontMetrics(font(true)).height() - 2,
-                    40, texts_->any(), frame_.tokens);
+  return planLabels(frame_.viewport.queryLow, frame_.viewport.queryHigh, pixels, textPitch(), 40, texts_->any(),
+                    frame_.tokens);
 }
 
 LabelPlan TokenLabels::keyPlan() const {
   const double pixels = frame_.rect.width() / span(frame_.viewport);
   const int number =
       QFontMetrics(font(false)).horizontalAdvance(formatCount(std::max<std::int64_t>(frame_.tokens, 10)));
-  return planLabels(frame_.viewport.keyLow, frame_.viewport.keyHigh, pixels, QFontMetrics(font(true)).height() - 2,
-                    number + 24, texts_->any(), frame_.tokens);
+  return planLabels(frame_.viewport.keyLow, frame_.viewport.keyHigh, pixels, textPitch(), number + 24, texts_->any(),
+                    frame_.tokens);
 }
 
 QString TokenLabels::queryLabel(std::int64_t token, const LabelPlan& plan) const {
@@ -135,37 +141,61 @@ QPixmap* TokenLabels::pixmap(const QString& text, bool texts, bool rotated, cons
   return pixmaps_.object(key);
 }
 
-void TokenLabels::place(QCPPainter* painter, std::int64_t token, bool texts, bool key, const QColor& color,
-                        const QColor* ground) {
+QRectF TokenLabels::labelRect(std::int64_t token, bool key, const QSizeF& size) const {
+  const QRect& rect = frame_.rect;
+  if (key) {
+    const double middle = frame_.xOf(static_cast<double>(token));
+    return {QPointF(middle - size.width() / 2, rect.bottom() + 1 + kTick), size};
+  }
+  const double middle = frame_.yOf(static_cast<double>(token));
+  return {QPointF(rect.left() - kTick - size.width(), middle - size.height() / 2), size};
+}
+
+QPixmap* TokenLabels::label(QCPPainter* painter, std::int64_t token, bool texts, bool key, const QColor& color) {
   const QString text = texts ? texts_->label(token, kCharacters) : formatCount(token);
+  return pixmap(text, texts, key && texts, color, painter->deviceTransform().m11());
+}
+
+void TokenLabels::drawLabel(QCPPainter* painter, std::int64_t token, bool texts, bool key, const QColor& color) {
   const double ratio = painter->deviceTransform().m11();
-  const QPixmap* picture = pixmap(text, texts, key && texts, color, ratio);
+  if (const QPixmap* picture = label(painter, token, texts, key, color)) {
+    const QRectF rect = labelRect(token, key, QSizeF(picture->size()) / ratio);
+    painter->drawPixmap(QPointF(std::round(rect.left() * ratio) / ratio, std::round(rect.top() * ratio) / ratio),
+                        *picture);
+  }
+}
+
+// Labels that this one would cover in part are covered as a whole.
+void TokenLabels::drawOver(QCPPainter* painter, std::int64_t token, const LabelPlan& plan, bool key,
+                           const QColor& color, const QColor& ground) {
+  const double ratio = painter->deviceTransform().m11();
+  const QPixmap* picture = label(painter, token, plan.texts, key, color);
   if (!picture) {
     return;
   }
-  const QSizeF size = QSizeF(picture->size()) / ratio;
-  const QRect& rect = frame_.rect;
-  QPointF corner;
-  if (key) {
-    const double middle = frame_.xOf(static_cast<double>(token));
-    corner = QPointF(middle - size.width() / 2, rect.bottom() + 1 + kTick);
-  } else {
-    const double middle = frame_.yOf(static_cast<double>(token));
-    corner = QPointF(rect.left() - kTick - size.width(), middle - size.height() / 2);
+  const QRectF own = labelRect(token, key, QSizeF(picture->size()) / ratio);
+  QRectF covered = own;
+  for (const std::int64_t other : plan.tokens) {
+    if (std::abs(other - token) > 2 * plan.step) {
+      continue;
+    }
+    if (const QPixmap* neighbour = label(painter, other, plan.texts, key, theme().muted)) {
+      const QRectF rect = labelRect(other, key, QSizeF(neighbour->size()) / ratio);
+      // Line spacing may overlap, letters not.
+      const QRectF letters = key ? rect.adjusted(2, 0, -2, 0) : rect.adjusted(0, 2, 0, -2);
+      covered = letters.intersects(own) ? covered.united(rect) : covered;
+    }
   }
-  corner = QPointF(std::round(corner.x() * ratio) / ratio, std::round(corner.y() * ratio) / ratio);
-  if (ground) {
-    painter->fillRect(QRectF(corner, size).adjusted(-1, 0, 1, 0), *ground);
-  }
-  painter->drawPixmap(corner, *picture);
+  painter->fillRect(covered.adjusted(-1, 0, 0, 1), ground);
+  drawLabel(painter, token, plan.texts, key, color);
 }
 
 void TokenLabels::drawQueryLabel(QCPPainter* painter, std::int64_t token, const QColor& color, const QColor& ground) {
-  place(painter, token, queryPlan().texts, false, color, &ground);
+  drawOver(painter, token, queryPlan(), false, color, ground);
 }
 
 void TokenLabels::drawKeyLabel(QCPPainter* painter, std::int64_t token, const QColor& color, const QColor& ground) {
-  place(painter, token, keyPlan().texts, true, color, &ground);
+  drawOver(painter, token, keyPlan(), true, color, ground);
 }
 
 void TokenLabels::draw(QCPPainter* painter) {
@@ -182,14 +212,14 @@ void TokenLabels::draw(QCPPainter* painter) {
     if (!queries.texts) {
       painter->drawLine(QPointF(rect.left() - 3, y), QPointF(rect.left() - 1, y));
     }
-    place(painter, token, queries.texts, false, t.muted, nullptr);
+    drawLabel(painter, token, queries.texts, false, t.muted);
   }
   for (const std::int64_t token : keys.tokens) {
     const double x = frame_.xOf(static_cast<double>(token));
     if (!keys.texts) {
       painter->drawLine(QPointF(x, rect.bottom() + 1), QPointF(x, rect.bottom() + 3));
     }
-    place(painter, token, keys.texts, true, t.muted, nullptr);
+    drawLabel(painter, token, keys.texts, true, t.muted);
   }
 }
 

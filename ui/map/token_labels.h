@@ -62,8 +62,13 @@ class TokenLabels : public QCPLayerable {
 
  private:
   QFont font(bool texts) const;
+  double textPitch() const;
   QPixmap* pixmap(const QString& text, bool texts, bool rotated, const QColor& color, double ratio);
-  void place(QCPPainter* painter, std::int64_t token, bool texts, bool key, const QColor& color, const QColor* ground);
+  QPixmap* label(QCPPainter* painter, std::int64_t token, bool texts, bool key, const QColor& color);
+  QRectF labelRect(std::int64_t token, bool key, const QSizeF& size) const;
+  void drawLabel(QCPPainter* painter, std::int64_t token, bool texts, bool key, const QColor& color);
+  void drawOver(QCPPainter* painter, std::int64_t token, const LabelPlan& plan, bool key, const QColor& color,
+                const QColor& ground);
 
   const TokenTexts* texts_;
   MapFrame frame_;

@@ -30,7 +30,7 @@ Theme makeDark() {
   t.onFlag = QColor(0xffffff);
   t.neutral = QColor(0xa8afb9);
   t.bound = QColor(0x7d858f);
-  t.grid = QColor(0x3a3f46);
+  t.grid = QColor(0x414750);
   t.good = QColor(0x3fb58a);
   t.warning = QColor(0xe3b341);
   t.bad = QColor(0xf28b82);
@@ -58,7 +58,7 @@ Theme makeLight() {
   t.onFlag = QColor(0xffffff);
   t.neutral = QColor(0x5d6771);
   t.bound = QColor(0x8b939c);
-  t.grid = QColor(0xe4e7eb);
+  t.grid = QColor(0xdce0e5);
   t.good = QColor(0x0b7550);
   t.warning = QColor(0x835a00);
   t.bad = QColor(0xb3261e);
