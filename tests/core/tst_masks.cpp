@@ -679,10 +679,10 @@ void TstMasks::clipsNearlyValidValues() {
 }
 
 void TstMasks::refusesPicklesThatAskForMore() {
-  const std::string evil(
+  const char code[] =
       "\x80\x02"
-      "cposix\nsystem\nX\x04\0\0\0echo\x85R.",
-      31);
+      "cposix\nsystem\nX\x04\0\0\0echo\x85R.";
+  const std::string evil(code, sizeof(code) - 1);
   for (const std::string& content : {evil, zip({{"zs/data.pkl", evil}})}) {
     const std::string problem = problemOf(file("zs.pt", content), {});
     QVERIFY2(problem.find("posix.system") != std::string::npos, problem.c_str());

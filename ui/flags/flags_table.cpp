@@ -102,7 +102,7 @@ void FlagsTable::unflagSelected() {
 }
 
 bool FlagsTable::eventFilter(QObject* watched, QEvent* event) {
-  if (watched == view_ && event->type() == QEvent::KeyPress && view_->state() != QAbstractItemView::EditingState) {
+  if (watched == view_ && event->type() == QEvent::KeyPress) {
     const auto* key = static_cast<QKeyEvent*>(event);
     const QModelIndex current = view_->currentIndex();
     if (key->key() == Qt::Key_Delete) {

@@ -11,7 +11,7 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // fmin and fmax leave NaN out.
 MinMaxPyramid::Extremes join(const MinMaxPyramid::Extremes& a, const MinMaxPyramid::Extremes& b) {
-  return {std::fmin(a.low, b.low), std::fmax(a.high, b.high)};
+  return {std::fmin(a.low, b.low), std::fmax(a.high, b.high), a.sum + b.sum, a.count + b.count};
 }
 
 }  // namespace
@@ -21,7 +21,8 @@ void MinMaxPyramid::setValues(std::vector<double> values) {
   levels_.clear();
   std::vector<Extremes> previous;
   for (const double value : values_) {
-    previous.push_back({value, value});
+    const bool there = !std::isnan(value);
+    previous.push_back({value, value, there ? value : 0, there ? 1.0 : 0.0});
   }
   while (previous.size() > 1) {
     std::vector<Extremes> next((previous.size() + 1) / 2);
@@ -35,9 +36,9 @@ void MinMaxPyramid::setValues(std::vector<double> values) {
 
 MinMaxPyramid::Extremes MinMaxPyramid::all() const {
   if (values_.empty()) {
-    return {kNan, kNan};
+    return {kNan, kNan, 0, 0};
   }
-  return levels_.empty() ? Extremes{values_.front(), values_.front()} : levels_.back().front();
+  return levels_.empty() ? Extremes{values_.front(), values_.front(), values_.front(), 1} : levels_.back().front();
 }
 
 const std::vector<MinMaxPyramid::Extremes>& MinMaxPyramid::level(int level) const {
@@ -83,58 +84,66 @@ QCPRange MarginCurve::getValueRange(bool& foundRange, QCP::SignDomain, const QCP
   return {extremes.low, extremes.high};
 }
 
-// Corners of the line; NaN values are left out, so that sampled rows are joined.
-QPolygonF MarginCurve::points() const {
-  const QCPAxis* axis = mKeyAxis.data();
-  const QCPRange range = axis->range();
-  const int pixels = axis->orientation() == Qt::Horizontal ? axis->axisRect()->width() : axis->axisRect()->height();
-  const double perPixel = range.size() / std::max(pixels, 1);
+// NaN values are left out, so that sampled rows are joined.
+void MarginCurve::drawValues(QCPPainter* painter) const {
+  const QCPRange range = mKeyAxis.data()->range();
   const auto count = static_cast<std::int64_t>(pyramid_.values().size());
+  const auto first = std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor(range.lower - offset_)) - 1);
+  const auto last = std::min(count - 1, static_cast<std::int64_t>(std::ceil(range.upper - offset_)) + 1);
   QPolygonF line;
-  if (perPixel <= 1 || pyramid_.levels() == 0) {
-    const auto first = std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor(range.lower - offset_)) - 1);
-    const auto last = std::min(count - 1, static_cast<std::int64_t>(std::ceil(range.upper - offset_)) + 1);
-    for (std::int64_t i = first; i <= last; ++i) {
-      if (!std::isnan(valueAt(i))) {
-        line.append(pointAt(i));
-      }
+  for (std::int64_t i = first; i <= last; ++i) {
+    if (!std::isnan(valueAt(i))) {
+      line.append(pointAt(i));
     }
-    return line;
   }
-  const int level = std::clamp(static_cast<int>(std::ceil(std::log2(perPixel))), 1, pyramid_.levels());
+  painter->setAntialiasing(true);
+  painter->setPen(mPen);
+  painter->drawPolyline(line);
+}
+
+void MarginCurve::drawBand(QCPPainter* painter, double tokensPerPixel) const {
+  const QCPRange range = mKeyAxis.data()->range();
+  const int level = std::clamp(static_cast<int>(std::ceil(std::log2(tokensPerPixel))), 1, pyramid_.levels());
   const auto& extremes = pyramid_.level(level);
-  const double size = std::ldexp(1.0, level);
-  const auto first =
-      std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor((range.lower - offset_) / size)) - 1);
-  const auto last = std::min(static_cast<std::int64_t>(extremes.size()) - 1,
-                             static_cast<std::int64_t>(std::ceil((range.upper - offset_) / size)) + 1);
+  const double size = std::ldexp(1.0, level), low = range.lower - offset_, high = range.upper - offset_;
+  const auto first = std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor(low / size)) - 1);
+  const auto last =
+      std::min(static_cast<std::int64_t>(extremes.size()) - 1, static_cast<std::int64_t>(std::ceil(high / size)) + 1);
+  QVector<QRectF> bars;
+  QPolygonF line;
   for (std::int64_t i = first; i <= last; ++i) {
     const MinMaxPyramid::Extremes& e = extremes[static_cast<std::size_t>(i)];
-    if (!std::isnan(e.low)) {
-      const double key = (static_cast<double>(i) + 0.5) * size + offset_ - 0.5;
-      line.append(place(key, i % 2 == 0 ? e.low : e.high));
-      line.append(place(key, i % 2 == 0 ? e.high : e.low));
+    if (e.count > 0) {
+      const double begin = static_cast<double>(i) * size + offset_ - 0.5;
+      bars.append(QRectF(place(begin, e.low), place(begin + size, e.high)).normalized());
+      line.append(place(begin + size / 2, e.mean()));
     }
   }
-  return line;
+  QColor band = mPen.color();
+  band.setAlphaF(band.alphaF() * 0.35f);
+  painter->setAntialiasing(false);
+  painter->setPen(Qt::NoPen);
+  painter->setBrush(band);
+  painter->drawRects(bars);
+  painter->setBrush(Qt::NoBrush);
+  painter->setAntialiasing(true);
+  painter->setPen(QPen(mPen.color(), 1));
+  painter->drawPolyline(line);
 }
 
 void MarginCurve::draw(QCPPainter* painter) {
-  if (pyramid_.empty() || mKeyAxis.data()->range().size() <= 0) {
+  const QCPAxis* axis = mKeyAxis.data();
+  if (pyramid_.empty() || axis->range().size() <= 0) {
     return;
   }
-  const QPolygonF line = points();
-  const int pixels = std::max(mKeyAxis.data()->axisRect()->width(), mKeyAxis.data()->axisRect()->height());
+  const int pixels = axis->orientation() == Qt::Horizontal ? axis->axisRect()->width() : axis->axisRect()->height();
+  const double tokensPerPixel = axis->range().size() / std::max(pixels, 1);
   painter->setBrush(Qt::NoBrush);
-  if (line.size() > pixels) {
-    // A line that goes up and down within every pixel gains nothing from smoothing, which would cost milliseconds.
-    painter->setAntialiasing(false);
-    painter->setPen(QPen(mPen.color(), 0));
+  if (tokensPerPixel <= 0.75 || pyramid_.levels() == 0) {
+    drawValues(painter);
   } else {
-    painter->setAntialiasing(true);
-    painter->setPen(mPen);
+    drawBand(painter, tokensPerPixel);
   }
-  painter->drawPolyline(line);
 }
 
 void MarginCurve::drawLegendIcon(QCPPainter* painter, const QRectF& rect) const {

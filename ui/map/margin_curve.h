@@ -1,8 +1,8 @@
 #pragma once
 
-// One value per token along an axis of the map. However long the text: where several tokens share a pixel, their
-// smallest and largest value are drawn, from a pyramid made once, so that no spike is lost and a frame costs only its
-// pixels.
+// One value per token along an axis of the map. However long the text: where several tokens share a pixel, a band from
+// their smallest to their largest value is drawn and a line through their means, from a pyramid made once. So no spike
+// is lost, and a frame costs only its pixels.
 
 #include <qcustomplot.h>
 
@@ -12,11 +12,13 @@
 
 namespace headscope::ui {
 
-/// Extremes of 2^level values each, NaN left out (NaN where all are).
+/// Extremes and means of 2^level values each, NaN left out (NaN where all are).
 class MinMaxPyramid {
  public:
   struct Extremes {
-    double low, high;
+    double low, high, sum;
+    double count;  ///< values that are no NaN
+    double mean() const { return sum / count; }
   };
 
   void setValues(std::vector<double> values);
@@ -55,7 +57,8 @@ class MarginCurve : public QCPAbstractPlottable {
   void drawLegendIcon(QCPPainter* painter, const QRectF& rect) const override;
 
  private:
-  QPolygonF points() const;
+  void drawValues(QCPPainter* painter) const;
+  void drawBand(QCPPainter* painter, double tokensPerPixel) const;
   QPointF place(double key, double value) const;
 
   MinMaxPyramid pyramid_;
