@@ -226,7 +226,7 @@ void HeadPanel::showFigures() {
   const bool ownCases = own && known(detail_->cases);
   const CaseResult none;
   caseRows_->setRows(caseRows(ownCases ? detail_->cases : report != nullptr ? report->cases : none));
-  caseSection_->setRemark(tr("bar measured, ▯ predicted"));
+  caseSection_->setRemark(tr("bar measured, frame predicted"));
 }
 
 void HeadPanel::showLens() {

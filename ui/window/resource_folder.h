@@ -7,7 +7,7 @@
 
 namespace headscope::ui {
 
-/// Absolute path of e.g. "demo/model" or "help/scores.md"; empty if it is nowhere.
+/// Absolute path of e.g. "demo/headscope-demo" or "help/scores.md"; empty if it is nowhere.
 QString resourcePath(const QString& relative);
 
 /// Where flags of sessions that were never saved are kept.

@@ -105,6 +105,7 @@ void Workspace::setRunning(bool running) {
 }
 
 void Workspace::open(const QString& path) {
+  selectWhenRun_.reset();
   switch (kindOfPath(path)) {
     case PathKind::Model:
       return openModel(modelPathOf(path));
@@ -137,9 +138,9 @@ void Workspace::openCapture(const QString& path) {
 }
 
 void Workspace::openDemo() {
-  const QString model = resourcePath(QStringLiteral("demo/model"));
+  const QString model = resourcePath(QStringLiteral("demo/headscope-demo"));
   if (model.isEmpty()) {
-    Q_EMIT message(Zone::Map, {tr("The demo model is missing: resources/demo/model was not found"), keptWords(),
+    Q_EMIT message(Zone::Map, {tr("The demo model is missing: resources/demo/headscope-demo was not found"), keptWords(),
                                tr("Open another…"), [this] { Q_EMIT openAsked(); }, true});
     return;
   }
@@ -150,6 +151,7 @@ void Workspace::openDemo() {
     Q_EMIT message(Zone::Map, {QString::fromUtf8(error.what()), {}, {}, {}, true});
   }
   openAndRun(model, prompt);
+  selectWhenRun_ = HeadId{5, 5};  // an induction head: finds what followed the same word before
 }
 
 void Workspace::openAndRun(const QString& path, const QString& prompt) {
@@ -166,7 +168,7 @@ void Workspace::modelOpened(std::shared_ptr<const ModelInfo> info, const QString
   const QString path = QString::fromStdString(info->path.string());
   session_->setModel(std::move(info));
   setOpening(QString());
-  if (path != resourcePath(QStringLiteral("demo/model"))) {
+  if (path != resourcePath(QStringLiteral("demo/headscope-demo"))) {
     addRecentFile(path);
   }
   Q_EMIT settled(Zone::Map);
@@ -182,6 +184,10 @@ void Workspace::modelOpened(std::shared_ptr<const ModelInfo> info, const QString
 void Workspace::captureStarted(std::shared_ptr<const Capture> capture) {
   scoresComplete_ = false;
   session_->setCapture(std::move(capture));
+  if (selectWhenRun_) {
+    session_->select(*selectWhenRun_);
+    selectWhenRun_.reset();
+  }
 }
 
 void Workspace::captureReady(std::shared_ptr<const Capture> capture, double seconds, double loss) {

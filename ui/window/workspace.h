@@ -89,6 +89,7 @@ class Workspace : public QObject {
   QString opening_;  ///< path that is being opened
   bool openingCapture_ = false;
   std::optional<QString> runWhenOpen_;   ///< prompt
+  std::optional<HeadId> selectWhenRun_;
   std::optional<SessionState> pending_;  ///< of a session whose model is being opened
   QString sessionPath_, device_, arithmetic_;
   bool running_ = false;
