@@ -4,6 +4,7 @@
 // imaginary parts lie apart, which is how processors like them.
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace headscope {
@@ -16,6 +17,7 @@ class Fourier {
  public:
   /// `length` is rounded up to a power of two.
   explicit Fourier(std::int64_t length);
+  ~Fourier();
 
   /// This thread's transform of at least that length. The last four are kept, and stay valid as long.
   static Fourier& ofLength(std::int64_t length);
@@ -33,8 +35,8 @@ class Fourier {
   void transform(std::vector<double>& re, std::vector<double>& im);
 
   std::int64_t length_ = 1;
-  std::vector<double> rootsRe_, rootsIm_;  ///< [length] e^{−2πi j / n}
-  std::vector<double> scratchRe_, scratchIm_;
+  struct Work;  // Eigen's transform and its buffers
+  std::unique_ptr<Work> work_;
 };
 
 }  // namespace headscope

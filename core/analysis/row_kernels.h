@@ -48,11 +48,6 @@ struct RowKernels {
   /// cross += q conj(k), power += weight · |q|², element by element of complex q and k.
   void (*crossPower)(const double* qRe, const double* qIm, const double* kRe, const double* kIm, double weight,
                      std::int64_t n, double* crossRe, double* crossIm, double* power);
-  /// One radix-4 step of Stockham's Fourier transform over split real and imaginary parts: groups · 4 sequences of
-  /// `stride` interleaved elements; stride is 1 (groups a multiple of 4) or a multiple of 4. rootsRe/Im[j] = e^{−2πi j
-  /// / n}.
-  void (*fourierStep)(const double* re, const double* im, double* toRe, double* toIm, std::int64_t groups,
-                      std::int64_t stride, const double* rootsRe, const double* rootsIm);
   /// measured = |a_i − b_i| against bound_i.
   RowTightness (*tightness)(const double* a, const double* b, const double* bound, std::int64_t n);
 };

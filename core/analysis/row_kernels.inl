@@ -315,93 +315,6 @@ void crossPower(const double* qRe, const double* qIm, const double* kRe, const d
   }
 }
 
-// Fourier steps work on four numbers at once on every processor: the shortest stride is four.
-typedef double Four __attribute__((vector_size(32)));
-typedef std::int64_t WideIndex __attribute__((vector_size(32)));
-
-inline void loadFour(const double* from, Four& value) {
-  __builtin_memcpy(&value, from, sizeof value);
-}
-
-inline void storeFour(double* to, const Four& value) {
-  __builtin_memcpy(to, &value, sizeof value);
-}
-
-/// One butterfly: four inputs a + ib …, three turns w, four outputs.
-struct Butterfly {
-  Four re[4], im[4];
-
-  inline void load(const double* fromRe, const double* fromIm, std::int64_t step) {
-    for (int j = 0; j < 4; ++j) {
-      loadFour(fromRe + j * step, re[j]);
-      loadFour(fromIm + j * step, im[j]);
-    }
-  }
-
-  inline void turn(const Four* wRe, const Four* wIm) {
-    const Four plusRe = re[0] + re[2], plusIm = im[0] + im[2], minusRe = re[0] - re[2], minusIm = im[0] - im[2];
-    const Four crossRe = re[1] + re[3], crossIm = im[1] + im[3];
-    const Four turnedRe = im[1] - im[3], turnedIm = re[3] - re[1];  // −i (b − d)
-    const Four outRe[3] = {minusRe + turnedRe, plusRe - crossRe, minusRe - turnedRe};
-    const Four outIm[3] = {minusIm + turnedIm, plusIm - crossIm, minusIm - turnedIm};
-    re[0] = plusRe + crossRe;
-    im[0] = plusIm + crossIm;
-    for (int j = 0; j < 3; ++j) {
-      re[j + 1] = outRe[j] * wRe[j] - outIm[j] * wIm[j];
-      im[j + 1] = outRe[j] * wIm[j] + outIm[j] * wRe[j];
-    }
-  }
-};
-
-/// Stores four vectors column by column.
-inline void storeTransposed(double* to, const Four* rows) {
-  const Four low0 = __builtin_shuffle(rows[0], rows[1], WideIndex{0, 4, 2, 6}),
-             low1 = __builtin_shuffle(rows[2], rows[3], WideIndex{0, 4, 2, 6}),
-             high0 = __builtin_shuffle(rows[0], rows[1], WideIndex{1, 5, 3, 7}),
-             high1 = __builtin_shuffle(rows[2], rows[3], WideIndex{1, 5, 3, 7});
-  storeFour(to, __builtin_shuffle(low0, low1, WideIndex{0, 1, 4, 5}));
-  storeFour(to + 4, __builtin_shuffle(high0, high1, WideIndex{0, 1, 4, 5}));
-  storeFour(to + 8, __builtin_shuffle(low0, low1, WideIndex{2, 3, 6, 7}));
-  storeFour(to + 12, __builtin_shuffle(high0, high1, WideIndex{2, 3, 6, 7}));
-}
-
-void fourierStep(const double* re, const double* im, double* toRe, double* toIm, std::int64_t groups,
-                 std::int64_t stride, const double* rootsRe, const double* rootsIm) {
-  const std::int64_t step = stride * groups;
-  Butterfly b;
-  Four wRe[3]{}, wIm[3]{};
-  if (stride == 1) {
-    for (std::int64_t p = 0; p < groups; p += 4) {
-      for (int j = 0; j < 3; ++j) {
-        for (int lane = 0; lane < 4; ++lane) {
-          wRe[j][lane] = rootsRe[(j + 1) * (p + lane)];
-          wIm[j][lane] = rootsIm[(j + 1) * (p + lane)];
-        }
-      }
-      b.load(re + p, im + p, step);
-      b.turn(wRe, wIm);
-      storeTransposed(toRe + 4 * p, b.re);
-      storeTransposed(toIm + 4 * p, b.im);
-    }
-    return;
-  }
-  for (std::int64_t p = 0; p < groups; ++p) {
-    for (int j = 0; j < 3; ++j) {
-      const double x = rootsRe[(j + 1) * p * stride], y = rootsIm[(j + 1) * p * stride];
-      wRe[j] = Four{x, x, x, x};
-      wIm[j] = Four{y, y, y, y};
-    }
-    for (std::int64_t s = 0; s < stride; s += 4) {
-      b.load(re + p * stride + s, im + p * stride + s, step);
-      b.turn(wRe, wIm);
-      for (int j = 0; j < 4; ++j) {
-        storeFour(toRe + (4 * p + j) * stride + s, b.re[j]);
-        storeFour(toIm + (4 * p + j) * stride + s, b.im[j]);
-      }
-    }
-  }
-}
-
 RowTightness tightness(const double* a, const double* b, const double* bound, std::int64_t n) {
   Wide measuredMax = broadcast(0), boundMax = broadcast(0), ratioSum = broadcast(0), ratioMax = broadcast(0);
   Wide excess = broadcast(0);
@@ -431,6 +344,6 @@ RowTightness tightness(const double* a, const double* b, const double* bound, st
           lanesMaximum(excess)};
 }
 
-constexpr RowKernels kKernels{kName,           product,   exponentials, maximum, absoluteMaximum, sum,     dot,
-                              squaredDistance, maskedSum, overlap,      add,     addScaled,       lengths, crossPower,
-                              fourierStep,     tightness};
+constexpr RowKernels kKernels{kName, product,   exponentials,    maximum,    absoluteMaximum,
+                              sum,   dot,       squaredDistance, maskedSum,  overlap,
+                              add,   addScaled, lengths,         crossPower, tightness};

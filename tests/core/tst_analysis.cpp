@@ -164,20 +164,6 @@ void TestAnalysis::kernelsAgree() {
     QCOMPARE(got.excessMax, tight.excessMax);
     QVERIFY(near(got.ratioSum, tight.ratioSum) && near(got.ratioMax, tight.ratioMax));
   }
-  for (const std::int64_t stride : {1, 4, 16}) {
-    const std::int64_t groups = stride == 1 ? 8 : 3, n = 4 * groups * stride;
-    const std::vector<double> re = normals(static_cast<std::size_t>(n), 8),
-                              im = normals(static_cast<std::size_t>(n), 9),
-                              rootsRe = normals(static_cast<std::size_t>(n), 10),
-                              rootsIm = normals(static_cast<std::size_t>(n), 11);
-    std::vector<double> toRe(re.size()), toIm(re.size()), plainRe(re.size()), plainIm(re.size());
-    kernels.fourierStep(re.data(), im.data(), toRe.data(), toIm.data(), groups, stride, rootsRe.data(), rootsIm.data());
-    allRowKernels(count)[0]->fourierStep(re.data(), im.data(), plainRe.data(), plainIm.data(), groups, stride,
-                                         rootsRe.data(), rootsIm.data());
-    for (std::size_t j = 0; j < re.size(); ++j) {
-      QVERIFY(near(toRe[j], plainRe[j]) && near(toIm[j], plainIm[j]));
-    }
-  }
   const std::vector<double> extreme{-1e6, -709.5, -700, 0, 700};
   std::vector<double> p(5);
   kernels.exponentials(extreme.data(), 5, 0, p.data());

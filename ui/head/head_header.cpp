@@ -34,6 +34,7 @@ HeadHeader::HeadHeader(Session* session, QWidget* parent)
   flag_->setFocusPolicy(Qt::TabFocus);
   flag_->setToolTip(tr("Propose this head for pruning (Space)"));
   flag_->setObjectName(QStringLiteral("flagButton"));
+  flag_->setMinimumWidth(flag_->fontMetrics().horizontalAdvance(tr("Flagged")) + 7 * kSpacing);
   note_->setPlaceholderText(tr("Note on this head"));
   note_->setAccessibleName(tr("Note on this head"));
   note_->setObjectName(QStringLiteral("noteField"));

@@ -17,7 +17,7 @@ LensPlot::LensPlot(const QString& name, int height, QWidget* parent) : QCustomPl
   axisRect()->setMargins(QMargins(0, 6, 4, 0));
   axisRect()->setMinimumMargins(QMargins(30, 4, 4, 4));
   for (QCPAxis* axis : {xAxis, yAxis}) {
-    axis->ticker()->setTickCount(4);
+    axis->ticker()->setTickCount(axis == yAxis ? 2 : 4);
     axis->setTickLengthIn(0);
     axis->setTickLengthOut(2);
     axis->setLabelPadding(1);

@@ -138,7 +138,7 @@ void MainWindow::buildDocks() {
 
   bottomDock_ = new Dock(QStringLiteral("bottom"), tr("Text, flags, jobs"), buildBottom(), this);
   addDockWidget(Qt::BottomDockWidgetArea, bottomDock_);
-  resizeDocks({headsDock_, headDock_}, {330, 360}, Qt::Horizontal);
+  resizeDocks({headsDock_, headDock_}, {330, 384}, Qt::Horizontal);
   resizeDocks({bottomDock_}, {190}, Qt::Vertical);
 }
 
@@ -197,7 +197,7 @@ void MainWindow::resetLayout() {
   for (Dock* dock : {headsDock_, headDock_, bottomDock_}) {
     dock->show();
   }
-  resizeDocks({headsDock_, headDock_}, {330, 360}, Qt::Horizontal);
+  resizeDocks({headsDock_, headDock_}, {330, 384}, Qt::Horizontal);
   resizeDocks({bottomDock_}, {190}, Qt::Vertical);
 }
 
