@@ -4,6 +4,7 @@
 #include <QPainter>
 #include <algorithm>
 
+#include "core/model/verify.h"
 #include "ui/style/plot_style.h"
 #include "ui/style/theme.h"
 #include "ui/window/status_strip.h"
@@ -65,6 +66,14 @@ void ModelChip::setModel(const ModelInfo& model, const QString& device, const QS
     tip.append(tr("context %1 tokens").arg(formatCount(model.contextLength)));
   }
   QStringList notes;
+  if (const FamilyVerification* proof = findVerification(model.family)) {
+    tip.append(tr("verified: family %1 equals %2 on %3 golden files, largest error %4")
+                   .arg(toQString(model.family), QString::fromUtf8(proof->reference))
+                   .arg(proof->goldens)
+                   .arg(proof->largest(), 0, 'g', 2));
+  } else {
+    notes.append(tr("family %1 was not checked against a reference").arg(toQString(model.family)));
+  }
   for (const std::string& note : model.notes) {
     notes.append(toQString(note));
   }
