@@ -133,6 +133,9 @@ class CaptureBuilder {
   struct Options {
     FloatType type = FloatType::F32;
     bool values = false;
+    /// False where the run's own log-sum-exp would not fit q and k as they are kept (arithmetic or storage in 16 bits):
+    /// readers then compute it from these.
+    bool lse = true;
     std::vector<LayerShape> shapes;         ///< [layers]
     std::vector<std::vector<float>> sinks;  ///< [layers] each [heads] or empty; or empty
     std::filesystem::path
@@ -147,7 +150,7 @@ class CaptureBuilder {
     std::byte* q = nullptr;
     std::byte* k = nullptr;
     std::byte* v = nullptr;  ///< null without values
-    float* lse = nullptr;
+    float* lse = nullptr;  ///< null without lse
   };
   Target target(int layer);
   void finishLayer(int layer);  ///< publishes it to readers

@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+
 #include <new>
 
 #include "core/capture/capture.h"
@@ -8,7 +10,7 @@ namespace {
 
 using capture_format::tensorName;
 
-constexpr std::align_val_t kAlignment{64};
+constexpr std::align_val_t kAlignment{std::size_t{2} << 20};  // a huge page
 
 std::uint64_t aligned(std::uint64_t bytes) {
   return (bytes + 63) / 64 * 64;
@@ -19,6 +21,8 @@ std::shared_ptr<std::byte> allocate(std::uint64_t bytes) {
   if (block == nullptr) {
     throw Error("", concat("no memory for ", bytes, " bytes of captured queries and keys"), ErrorKind::Memory);
   }
+  // First touches cost as much as the copy itself with pages of 4 KiB. Only a wish: failing changes nothing.
+  ::madvise(block, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);
   return {static_cast<std::byte*>(block), [](std::byte* pointer) { ::operator delete(pointer, kAlignment); }};
 }
 
@@ -45,8 +49,9 @@ struct CaptureBuilder::State {
   }
   const LayerShape& shape(int layer) const { return options.shapes.at(static_cast<std::size_t>(layer)); }
   std::uint64_t lseBytes(int layer) const {
-    return static_cast<std::uint64_t>(shape(layer).heads) * static_cast<std::uint64_t>(capture->tokens()) *
-           sizeof(float);
+    return !options.lse ? 0
+                        : static_cast<std::uint64_t>(shape(layer).heads) *
+                              static_cast<std::uint64_t>(capture->tokens()) * sizeof(float);
   }
   bool hasSinks(int layer) const {
     return !options.sinks.empty() && !options.sinks.at(static_cast<std::size_t>(layer)).empty();
@@ -94,6 +99,7 @@ void CaptureBuilder::State::openFile() {
     if (options.values) {
       plan.v = options.type;
     }
+    plan.lse = options.lse;
     plan.sinks = hasSinks(layer);
     plans.push_back(plan);
   }
@@ -121,7 +127,7 @@ CaptureBuilder::Target CaptureBuilder::State::placeInMemory(int layer) {
   target.q = block.get();
   target.k = block.get() + q;
   target.v = options.values ? block.get() + q + kv : nullptr;
-  target.lse = reinterpret_cast<float*>(block.get() + head);
+  target.lse = options.lse ? reinterpret_cast<float*>(block.get() + head) : nullptr;
   return target;
 }
 
@@ -130,7 +136,7 @@ CaptureBuilder::Target CaptureBuilder::State::placeInFile(int layer) {
   target.q = writer->map(tensorName("q", layer)).data();
   target.k = writer->map(tensorName("k", layer)).data();
   target.v = options.values ? writer->map(tensorName("v", layer)).data() : nullptr;
-  target.lse = reinterpret_cast<float*>(writer->map(tensorName("lse", layer)).data());
+  target.lse = options.lse ? reinterpret_cast<float*>(writer->map(tensorName("lse", layer)).data()) : nullptr;
   return target;
 }
 
@@ -145,7 +151,9 @@ CaptureBuilder::Target CaptureBuilder::State::place(int layer) {
   data.q = headRows(target.q, options.type, of.heads, tokens, of.dim);
   data.k = headRows(target.k, options.type, of.kvHeads, tokens, of.dim);
   data.v = headRows(target.v, options.type, of.kvHeads, tokens, of.dim);
-  data.lse = {target.lse, static_cast<std::size_t>(of.heads) * static_cast<std::size_t>(tokens)};
+  if (options.lse) {
+    data.lse = {target.lse, static_cast<std::size_t>(of.heads) * static_cast<std::size_t>(tokens)};
+  }
   if (hasSinks(layer)) {
     auto sinks = std::make_shared<const std::vector<float>>(options.sinks[static_cast<std::size_t>(layer)]);
     data.sinks = *sinks;

@@ -2,7 +2,7 @@
 // scaled_dot_product_attention on the same weights: what a straightforward LibTorch program does, and what Hugging
 // Face transformers does with sdpa.
 //
-//   bench_prefill [MODEL] [TOKENS] [ROUNDS] [DEVICE] [DTYPE]
+//   bench_prefill [MODEL] [TOKENS] [ROUNDS] [DEVICE] [DTYPE] [BLOCK]
 //
 // MODEL: a Llama-like folder or GGUF file (default: SmolLM2-135M where resources/ puts it), or "llama-8b": random
 // weights in the shape of Llama-3.1-8B, made on the device.
@@ -138,6 +138,7 @@ int main(int argc, char** argv) {
       runOptions.capture = capture;
       runOptions.loss = loss;
       runOptions.captureType = type;
+      runOptions.block = argc > 6 ? std::atoll(argv[6]) : 0;
       prefill(engine, ids, runOptions, {});
     };
   };

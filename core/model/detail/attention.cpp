@@ -10,6 +10,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_efficient_attention_forward.h>
 #include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/_scaled_dot_product_cudnn_attention.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
@@ -25,16 +26,19 @@ namespace {
 
 constexpr std::int64_t kHostScores = std::int64_t{1} << 24;  // of one block: 64 MiB in float32
 constexpr std::int64_t kGpuScores = std::int64_t{1} << 28;
+constexpr std::int64_t kCudnnTokens = 128;  // shorter texts are not worth the plan that cuDNN makes for each shape
 
 // Output [G, group, rows, D] and log-sum-exp [G, group, rows].
 struct Partial {
   at::Tensor out, lse;
 };
 
-enum class Kernel { Blocks, HostFlash, GpuFlash, GpuEfficient };
+enum class Kernel { Blocks, HostFlash, GpuCudnn, GpuFlash, GpuEfficient };
 
 // GPUs older than Ampere have no flash attention; the first refusal is remembered.
 std::atomic<bool> gpuFlashWorks{true};
+// cuDNN's kernel is the faster one on Hopper; it is asked first for whole texts.
+std::atomic<bool> cudnnWorks{true};
 
 Kernel kernelFor(const plan::Attention& attention, const at::Tensor& q, std::int64_t keys, AttentionPath path) {
   const bool window = attention.window && *attention.window < keys;
@@ -42,6 +46,10 @@ Kernel kernelFor(const plan::Attention& attention, const at::Tensor& q, std::int
     return Kernel::Blocks;
   }
   if (q.is_cuda() && q.scalar_type() != at::kFloat) {
+    const bool wholeText = q.size(1) == keys && keys >= kCudnnTokens;
+    if (wholeText && !window && q.size(-1) % 8 == 0 && q.size(-1) <= 128 && cudnnWorks) {
+      return Kernel::GpuCudnn;
+    }
     return q.size(-1) % 8 == 0 && q.size(-1) <= 256 && gpuFlashWorks ? Kernel::GpuFlash : Kernel::Blocks;
   }
   if (window) {
@@ -74,6 +82,20 @@ Partial attendOnHost(const plan::Attention& attention, const at::Tensor& q, cons
     return own;
   }
   return merge(hostFlash(q, k.narrow(1, 0, first), v.narrow(1, 0, first), false, attention.scale), own);
+}
+
+// As many queries as keys: the causal mask begins at the first key.
+Attended attendWithCudnn(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k,
+                         const at::Tensor& v, std::int64_t keys) {
+  const std::int64_t group = q.size(0) / k.size(0);
+  const auto shared = [&](const at::Tensor& x) {
+    return x.narrow(1, 0, keys).unsqueeze(1).expand({-1, group, -1, -1}).reshape({1, q.size(0), keys, -1});
+  };
+  const auto result = at::_scaled_dot_product_cudnn_attention(q.unsqueeze(0), shared(k), shared(v), {}, true, 0.0, true,
+                                                              false, attention.scale);
+  const at::Tensor& out = std::get<0>(result);  // [1, H, rows, D]
+  return {out.squeeze(0).transpose(0, 1).reshape({q.size(1), -1}),
+          std::get<1>(result).reshape({q.size(0), -1}).to(at::kFloat)};
 }
 
 // Here the causal mask ends at the last key, and the kernel knows windows and grouped heads.
@@ -162,6 +184,9 @@ Attended assembled(const Partial& part, std::int64_t heads, std::int64_t rows) {
 Attended attendWith(Kernel kernel, const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k,
                     const at::Tensor& v, std::int64_t first) {
   const std::int64_t heads = q.size(0), rows = q.size(1);
+  if (kernel == Kernel::GpuCudnn) {
+    return attendWithCudnn(attention, q, k, v, first + rows);
+  }
   if (kernel == Kernel::GpuFlash) {
     return attendWithGpuFlash(attention, q, k, v, first + rows);
   }
@@ -183,18 +208,19 @@ void leaveToSinks(const at::Tensor& sinks, Attended& attended) {
 
 Attended attend(const plan::Attention& attention, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                 const at::Tensor& sinks, std::int64_t first, AttentionPath path) {
-  const Kernel kernel = kernelFor(attention, q, first + q.size(1), path);
   Attended attended;
-  try {
-    attended = attendWith(kernel, attention, q, k, v, first);
-  } catch (const c10::OutOfMemoryError&) {
-    throw;
-  } catch (const c10::Error&) {
-    if (kernel != Kernel::GpuFlash) {
+  while (!attended.mixed.defined()) {
+    const Kernel kernel = kernelFor(attention, q, first + q.size(1), path);
+    try {
+      attended = attendWith(kernel, attention, q, k, v, first);
+    } catch (const c10::OutOfMemoryError&) {
       throw;
+    } catch (const c10::Error&) {
+      if (kernel != Kernel::GpuCudnn && kernel != Kernel::GpuFlash) {
+        throw;
+      }
+      (kernel == Kernel::GpuCudnn ? cudnnWorks : gpuFlashWorks) = false;
     }
-    gpuFlashWorks = false;
-    attended = attendWith(Kernel::Blocks, attention, q, k, v, first);
   }
   if (sinks.defined()) {
     leaveToSinks(sinks, attended);

@@ -31,7 +31,9 @@ CaptureRows::CaptureRows(const CaptureBuilder::Target& target, FloatType type, c
   q_ = over(target.q, shape.heads);
   k_ = over(target.k, shape.kvHeads);
   v_ = over(target.v, shape.kvHeads);
-  lse_ = at::from_blob(target.lse, {shape.heads, tokens}, at::dtype(at::kFloat));
+  if (target.lse != nullptr) {
+    lse_ = at::from_blob(target.lse, {shape.heads, tokens}, at::dtype(at::kFloat));
+  }
 }
 
 void CaptureRows::put(const at::Tensor& target, std::int64_t first, const at::Tensor& rows) {

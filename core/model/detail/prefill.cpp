@@ -20,7 +20,7 @@ namespace headscope {
 namespace {
 
 constexpr std::int64_t kHostBlock = 1024;
-constexpr std::int64_t kGpuBlock = 8192;
+constexpr std::int64_t kGpuBlock = 131072;  // halved where the memory is short
 constexpr std::int64_t kSmallestBlock = 128;
 constexpr std::int64_t kHostLogits = std::int64_t{1} << 25;  // of one block: 128 MiB in float32
 constexpr std::int64_t kGpuLogits = std::int64_t{1} << 28;
@@ -91,12 +91,13 @@ class Prefill {
     CaptureBuilder::Options options;
     options.type = options_.captureType;
     options.values = options_.values;
+    options.lse = engine_.type() == at::kFloat && options_.captureType == FloatType::F32;
     options.shapes = layerShapes(decoder_);
     options.sinks = sinksOf(engine_.files);
     options.file = options_.file;
     builder_.emplace(captureHeader(engine_, ids_, options_, ropes_), tokens_, options);
     if (engine_.usesGpu()) {
-      transfer_.emplace(std::max(1, engine_.threads / 2));
+      transfer_.emplace(engine_.threads);
     }
     if (options_.started) {
       options_.started(builder_->capture());
