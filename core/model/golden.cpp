@@ -173,7 +173,7 @@ class Comparison {
     }
   }
 
-  // exp(logit − lse) with the captured lse, so that a wrong one shows here.
+  // exp(logit − lse) with the captured lse, so that a wrong one shows here; a run in 16 bits keeps none.
   Floats probabilities(const Capture& capture, int layer, const Floats& q, const Floats& k) {
     const CaptureLayer& data = capture.layer(layer);
     Floats result(static_cast<std::size_t>(data.heads * tokens_ * tokens_), 0.0F);
@@ -181,37 +181,47 @@ class Comparison {
       const float* keys = k.data() + data.kvHead(head) * tokens_ * data.dim;
       for (std::int64_t t = 0; t < tokens_; ++t) {
         const std::int64_t row = head * tokens_ + t;
-        double divisor = data.lse[static_cast<std::size_t>(row)];
+        const std::vector<double> logits =
+            rowLogits(capture.attention(layer), q.data() + row * data.dim, keys, data.dim, t);
+        const double lse = data.lse.empty() ? logSumExp(logits) : data.lse[static_cast<std::size_t>(row)];
+        double divisor = lse;
         if (!data.sinks.empty()) {
           const double sink = data.sinks[static_cast<std::size_t>(head)];
           divisor += std::log1p(std::exp(sink - divisor));
         }
-        fillRow(capture.attention(layer), q.data() + row * data.dim, keys, data.dim, t, divisor,
-                result.data() + row * tokens_);
-        noteRowSum(result.data() + row * tokens_, data, row, divisor, layer);
+        float* target = result.data() + row * tokens_;
+        std::transform(logits.begin(), logits.end(), target + (t + 1 - static_cast<std::int64_t>(logits.size())),
+                       [divisor](double logit) { return static_cast<float>(std::exp(logit - divisor)); });
+        noteRowSum(target, lse, divisor, layer);
       }
     }
     return result;
   }
 
-  void fillRow(const AttentionSpec& spec, const float* q, const float* keys, int dim, std::int64_t t, double divisor,
-               float* row) const {
-    const std::int64_t first = spec.window ? std::max<std::int64_t>(0, t - *spec.window + 1) : 0;
-    for (std::int64_t i = first; i <= t; ++i) {
+  // Of the visible keys; the last is t itself.
+  static std::vector<double> rowLogits(const AttentionSpec& spec, const float* q, const float* keys, int dim,
+                                       std::int64_t t) {
+    std::vector<double> logits;
+    for (std::int64_t i = spec.window ? std::max<std::int64_t>(0, t - *spec.window + 1) : 0; i <= t; ++i) {
       double logit = 0;
       for (int d = 0; d < dim; ++d) {
         logit += static_cast<double>(q[d]) * keys[i * dim + d];
       }
       logit *= spec.scale;
-      if (spec.softcap) {
-        logit = *spec.softcap * std::tanh(logit / *spec.softcap);
-      }
-      row[i] = static_cast<float>(std::exp(logit - divisor));
+      logits.push_back(spec.softcap ? *spec.softcap * std::tanh(logit / *spec.softcap) : logit);
     }
+    return logits;
   }
 
-  void noteRowSum(const float* row, const CaptureLayer& data, std::int64_t index, double divisor, int layer) {
-    const double expected = std::exp(data.lse[static_cast<std::size_t>(index)] - divisor);  // 1 without a sink
+  static double logSumExp(const std::vector<double>& logits) {
+    const double largest = *std::max_element(logits.begin(), logits.end());
+    double sum = 0;
+    std::for_each(logits.begin(), logits.end(), [&](double logit) { sum += std::exp(logit - largest); });
+    return largest + std::log(sum);
+  }
+
+  void noteRowSum(const float* row, double lse, double divisor, int layer) {
+    const double expected = std::exp(lse - divisor);  // 1 without a sink
     double sum = 0;
     std::for_each(row, row + tokens_, [&](float p) { sum += p; });
     note(kRowSums, concat("probs.", layer), std::abs(sum - expected) / std::max(1.0, std::abs(divisor)));

@@ -184,7 +184,9 @@ VerifyReport verifyModel(Model& model, const JobControl& control) {
   const double tolerance = exact ? 1e-4 : model.info().experts ? 0.5 : 5e-2;
   report.checks.push_back(
       {"logits_are_finite", "1 if a logit is infinite or no number", allFinite(fused.logits) ? 0.0 : 1.0, 0.5});
-  report.checks.push_back(rowSums(*fused.capture, exact ? 1e-5 : 2e-2));
+  if (exact) {  // a run in 16 bits keeps no log-sum-exp
+    report.checks.push_back(rowSums(*fused.capture, 1e-5));
+  }
   report.checks.push_back({"fused_equals_plain",
                            "LibTorch's attention kernel against matrix products: logits, of the largest",
                            relativeDifference(plain.logits, fused.logits), tolerance});
