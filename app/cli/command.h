@@ -53,6 +53,7 @@ class CommandLine {
 [[noreturn]] void wrongUse(const std::string& problem);
 
 void addAnalyze(CommandLine& line);
+void addDevices(CommandLine& line);
 void addDetokenize(CommandLine& line);
 void addGenerate(CommandLine& line);
 void addInfo(CommandLine& line);

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   addGenerate(line);
   addMask(line);
   addVerify(line);
+  addDevices(line);
   addPerplexity(line);
   addPruneOrder(line);
   return line.execute(argc, argv);

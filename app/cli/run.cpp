@@ -7,15 +7,20 @@
 #include "app/cli/output.h"
 #include "app/cli/source.h"
 #include "core/files/npy.h"
+#include "core/maps/head_view.h"
 
 namespace headscope::cli {
 namespace {
+
+// With 16 bits in arithmetic or capture, the log-sum-exp is a pass of its own over what was kept: as long as this, it
+// takes seconds.
+constexpr std::size_t kMostTokensForLse = 16384;
 
 struct RunCommand {
   std::string path;
   InputOptions input;
   MachineOptions machine;
-  std::string logits, captureType = "f32";
+  std::string logits, captureType = "auto", lse = "auto";
   bool values = false;
   OutputOptions output;
 };
@@ -27,9 +32,11 @@ RunOptions runOptions(const RunCommand& command, TokenizedInput& input) {
   options.values = command.values;
   options.logits = !command.logits.empty();
   options.block = command.machine.block;
-  options.captureType = command.captureType == "bf16"  ? FloatType::BF16
-                        : command.captureType == "f16" ? FloatType::F16
-                                                       : FloatType::F32;
+  if (command.captureType != "auto") {
+    options.captureType = command.captureType == "bf16"  ? FloatType::BF16
+                          : command.captureType == "f16" ? FloatType::F16
+                                                         : FloatType::F32;
+  }
   options.text = std::move(input.text);
   options.tokens = std::move(input.tokens);
   return options;
@@ -63,11 +70,25 @@ std::string describe(const OrderedJson& json) {
   return text;
 }
 
+void addLogSumExp(const RunCommand& command, RunResult& result, std::size_t tokens, const Run& run) {
+  const bool wanted = command.lse == "on" || (command.lse == "auto" && tokens <= kMostTokensForLse);
+  if (result.capture == nullptr || !result.capture->layer(0).lse.empty()) {
+    return;
+  }
+  if (wanted) {
+    result.capture = completeLogSumExp(*result.capture, run.control);
+    result.capture->save(command.output.out, run.control);
+  } else {
+    result.notes.push_back("the capture has no log-sum-exp: readers compute it (--lse on adds it)");
+  }
+}
+
 void runModel(const RunCommand& command, const Run& run) {
   const auto tokenizer = Tokenizer::openIfPresent(command.path);
   TokenizedInput input = readInput(command.input, tokenizer.get(), command.path);
   const auto model = Model::open(command.path, modelOptions(command.machine), run.control);
-  const RunResult result = model->run(input.ids, runOptions(command, input), run.control);
+  RunResult result = model->run(input.ids, runOptions(command, input), run.control);
+  addLogSumExp(command, result, input.ids.size(), run);
   if (!command.logits.empty()) {
     const std::int64_t shape[] = {static_cast<std::int64_t>(input.ids.size()), model->info().vocab};
     writeNpy(command.logits, shape, result.logits);
@@ -95,8 +116,16 @@ void addRun(CommandLine& line) {
         return path.ends_with(".npy") ? std::string() : "\"" + path + "\" does not end in .npy";
       });
   command.add_flag("--values", options->values, "Capture the values v, too")->needs("--out");
-  command.add_option("--capture-dtype", options->captureType, "Numbers in the capture: f32, bf16 or f16")
-      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+  command
+      .add_option("--capture-dtype", options->captureType,
+                  "Numbers in the capture: f32, bf16, f16, or auto: as the arithmetic")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
+      ->needs("--out");
+  command
+      .add_option("--lse", options->lse,
+                  "Log-sum-exp of a run or a capture in 16 bits, which is a pass of its own: on, off, or auto (up to "
+                  "16384 tokens)")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
       ->needs("--out");
   addJson(command, options->output);
   line.setSubject(command, options->path);

@@ -38,6 +38,30 @@ const CaptureLayer& Capture::layer(int index) const {
   return layers_[static_cast<std::size_t>(index)];
 }
 
+std::shared_ptr<const Capture> Capture::withLogSumExp(std::vector<std::vector<float>> lse) const {
+  std::shared_ptr<Capture> copy(new Capture());
+  copy->header_ = header_;
+  copy->tokens_ = tokens_;
+  copy->bytes_ = bytes_;
+  copy->path_ = path_;
+  copy->storage_ = storage_;
+  copy->ready_ = std::make_unique<std::atomic<bool>[]>(static_cast<std::size_t>(header_.layers));
+  const auto kept = std::make_shared<const std::vector<std::vector<float>>>(std::move(lse));
+  copy->storage_.push_back(kept);
+  for (int index = 0; index < header_.layers; ++index) {
+    CaptureLayer data = layer(index);
+    const std::vector<float>& rows = kept->at(static_cast<std::size_t>(index));
+    if (rows.size() != static_cast<std::size_t>(data.heads * tokens_)) {
+      throw Error(path_.string(), concat("a log-sum-exp of ", rows.size(), " rows for layer ", index));
+    }
+    copy->bytes_ += (rows.size() - data.lse.size()) * sizeof(float);
+    data.lse = rows;
+    copy->layers_.push_back(std::move(data));
+    copy->ready_[static_cast<std::size_t>(index)].store(true, std::memory_order_release);
+  }
+  return copy;
+}
+
 const Rope* Capture::rope(int layer) const {
   const AttentionSpec& spec = attention(layer);
   return spec.rope ? &header_.ropes.at(static_cast<std::size_t>(*spec.rope)) : nullptr;

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -107,6 +108,9 @@ class Capture {
   std::uint64_t id() const noexcept { return id_; }                     ///< unique in this process: cache keys
   const std::filesystem::path& path() const noexcept { return path_; }  ///< empty if in memory only
 
+  /// The same capture (data shared) with this log-sum-exp: [layers] each [heads · tokens].
+  std::shared_ptr<const Capture> withLogSumExp(std::vector<std::vector<float>> lse) const;
+
   /// Writes the capture file, aside and renamed; deterministic bytes.
   void save(const std::filesystem::path& path, const JobControl& control = {}) const;
 
@@ -138,6 +142,9 @@ class CaptureBuilder {
     bool lse = true;
     std::vector<LayerShape> shapes;         ///< [layers]
     std::vector<std::vector<float>> sinks;  ///< [layers] each [heads] or empty; or empty
+    /// Memory for a layer, if not ordinary memory: page-locked for a GPU, say. Null: there is none, take ordinary
+    /// memory.
+    std::function<std::shared_ptr<std::byte>(std::uint64_t bytes)> allocate;
     std::filesystem::path
         file;  ///< if set, the data goes straight into this capture file (mapped); finish() renames it
   };
@@ -150,7 +157,7 @@ class CaptureBuilder {
     std::byte* q = nullptr;
     std::byte* k = nullptr;
     std::byte* v = nullptr;  ///< null without values
-    float* lse = nullptr;  ///< null without lse
+    float* lse = nullptr;    ///< null without lse
   };
   Target target(int layer);
   void finishLayer(int layer);  ///< publishes it to readers

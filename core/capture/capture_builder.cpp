@@ -121,7 +121,11 @@ CaptureBuilder::Target CaptureBuilder::State::placeInMemory(int layer) {
   const std::uint64_t q = aligned(bytes(of.heads, of.dim));
   const std::uint64_t kv = aligned(bytes(of.kvHeads, of.dim));
   const std::uint64_t head = q + kv * (options.values ? 2 : 1);
-  const std::shared_ptr<std::byte> block = allocate(head + lseBytes(layer));
+  const std::uint64_t all = head + lseBytes(layer);
+  std::shared_ptr<std::byte> block = options.allocate ? options.allocate(all) : nullptr;
+  if (block == nullptr) {
+    block = allocate(all);
+  }
   capture->storage_.push_back(block);
   Target target;
   target.q = block.get();

@@ -228,9 +228,33 @@ void Memory::download(void* to, std::size_t bytes) const {
   check(call<void*, Pointer, std::size_t>(driverLibrary(), "cuMemcpyDtoH_v2", to, pointer_, bytes), "give data back");
 }
 
-void Memory::clear() {
-  check(call<Pointer, unsigned, std::size_t>(driverLibrary(), "cuMemsetD32_v2", pointer_, 0u, bytes_ / 4),
+void Memory::clear(std::size_t bytes) {
+  check(call<Pointer, unsigned, std::size_t>(driverLibrary(), "cuMemsetD32_v2", pointer_, 0u, bytes / 4),
         "clear memory");
+}
+
+HostBuffer::~HostBuffer() {
+  if (data_ != nullptr) {
+    try {
+      call<void*>(driverLibrary(), "cuCtxSetCurrent", context_);
+      call<void*>(driverLibrary(), "cuMemFreeHost", data_);
+    } catch (const Error&) {  // nothing can be done about it here
+    }
+  }
+}
+
+void* HostBuffer::room(std::size_t bytes) {
+  if (bytes > bytes_) {
+    if (data_ != nullptr) {
+      check(call<void*>(driverLibrary(), "cuMemFreeHost", data_), "free memory");
+      data_ = nullptr;
+      bytes_ = 0;
+    }
+    check(call<void**>(driverLibrary(), "cuCtxGetCurrent", &context_), "be used");
+    check(call<void**, std::size_t>(driverLibrary(), "cuMemAllocHost_v2", &data_, bytes), "lock memory");
+    bytes_ = bytes;
+  }
+  return data_;
 }
 
 }  // namespace headscope::gpu

@@ -58,10 +58,27 @@ class Memory {
   std::size_t bytes() const noexcept { return bytes_; }
   void upload(const void* from, std::size_t bytes);
   void download(void* to, std::size_t bytes) const;
-  void clear();
+  void clear(std::size_t bytes);  ///< the first of them
 
  private:
   Pointer pointer_ = 0;
+  std::size_t bytes_ = 0;
+  void* context_ = nullptr;
+};
+
+/// Host memory that the device copies to at full speed (page-locked). Grows, never shrinks.
+class HostBuffer {
+ public:
+  HostBuffer() = default;
+  ~HostBuffer();
+  HostBuffer(const HostBuffer&) = delete;
+  HostBuffer& operator=(const HostBuffer&) = delete;
+
+  /// At least `bytes`, with whatever is in it. Needs a device on this thread, see enter().
+  void* room(std::size_t bytes);
+
+ private:
+  void* data_ = nullptr;
   std::size_t bytes_ = 0;
   void* context_ = nullptr;
 };

@@ -4,6 +4,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -41,12 +42,9 @@ float fromOrdered(std::uint32_t bits) {
   return std::bit_cast<float>(bits ^ ((bits >> 31) != 0 ? 0x80000000u : 0xFFFFFFFFu));
 }
 
-std::vector<float> downloadOrdered(const gpu::Memory& memory, std::size_t count, bool toNatural) {
-  std::vector<std::uint32_t> bits(count);
-  memory.download(bits.data(), count * sizeof(std::uint32_t));
+std::vector<float> fromOrdered(const std::uint32_t* bits, std::size_t count, float factor) {
   std::vector<float> values(count);
-  std::transform(bits.begin(), bits.end(), values.begin(),
-                 [toNatural](std::uint32_t one) { return toNatural ? toBaseE(fromOrdered(one)) : fromOrdered(one); });
+  std::transform(bits, bits + count, values.begin(), [factor](std::uint32_t one) { return factor * fromOrdered(one); });
   return values;
 }
 
@@ -66,20 +64,23 @@ struct GpuMaps::Head::Data {
   std::optional<double> softcap;
 };
 
-/// The cells of one pass on the device.
+/// The cells of one pass on the device: three planes of the state's memory, cleared.
 struct GpuMaps::Pass {
-  Pass(const Head::Data& head, const MapRange& range, int level);
+  Pass(const State& state, const Head::Data& head, const MapRange& range, int level);
+
+  std::size_t bytes() const { return 3 * cells * sizeof(float); }
 
   Params params;
-  std::int64_t height = 0, width = 0;
   std::size_t cells = 0;
-  gpu::Memory largest, sum, logit;
 };
 
 struct GpuMaps::State {
   gpu::Device device;
   mutable std::mutex mutex;  ///< one caller at a time
   mutable std::map<std::tuple<int, int, bool, int>, Program> programs;
+  // Kept from pass to pass: asking for memory costs more than a tile.
+  mutable gpu::Memory planes;
+  mutable gpu::HostBuffer fetched;
 
   std::size_t sharedBytes(int paddedDim, int parts) const {
     return 2 * static_cast<std::size_t>(parts) * static_cast<std::size_t>(kRows + 2 * kKeys) *
@@ -180,18 +181,20 @@ struct GpuMaps::State {
   }
 };
 
-GpuMaps::Pass::Pass(const Head::Data& head, const MapRange& range, int level) : params(State::params(head)) {
+GpuMaps::Pass::Pass(const State& state, const Head::Data& head, const MapRange& range, int level)
+    : params(State::params(head)) {
   const std::int64_t side = std::int64_t{1} << level;
-  height = (range.rows() + side - 1) / side;
-  width = (range.cols() + side - 1) / side;
+  const std::int64_t height = (range.rows() + side - 1) / side;
+  const std::int64_t width = (range.cols() + side - 1) / side;
   cells = static_cast<std::size_t>(height * width);
-  for (gpu::Memory* values : {&largest, &sum, &logit}) {
-    *values = gpu::Memory(cells * sizeof(float));
-    values->clear();
+  if (state.planes.bytes() < bytes()) {
+    state.planes = gpu::Memory();  // first, so that both need not fit
+    state.planes = gpu::Memory(bytes());
   }
-  params.largest = largest.pointer();
-  params.sum = sum.pointer();
-  params.logit = logit.pointer();
+  state.planes.clear(bytes());
+  params.largest = state.planes.pointer();
+  params.logit = params.largest + cells * sizeof(float);
+  params.sum = params.logit + cells * sizeof(float);
   params.rowBegin = range.rowBegin;
   params.rowEnd = range.rowEnd;
   params.colBegin = range.colBegin;
@@ -253,19 +256,21 @@ CellValues GpuMaps::poolSquares(const Head& head, const MapRange& range, int lev
   }
   const std::lock_guard lock(state_->mutex);
   gpu::enter(state_->device);
-  const Pass pass(*head.data_, range, level);
+  const Pass pass(*state_, *head.data_, range, level);
   state_->launchPass(*head.data_, pass, level);
-  values.max = downloadOrdered(pass.largest, pass.cells, false);
-  values.logit = downloadOrdered(pass.logit, pass.cells, true);
+  const auto* bits = static_cast<std::uint32_t*>(state_->fetched.room(pass.bytes()));
+  state_->planes.download(state_->fetched.room(pass.bytes()), pass.bytes());
+  values.max = fromOrdered(bits, pass.cells, 1.0f);
+  values.logit = fromOrdered(bits + pass.cells, pass.cells, toBaseE(1.0f));
   values.sum.resize(pass.cells);
-  pass.sum.download(values.sum.data(), pass.cells * sizeof(float));
+  std::memcpy(values.sum.data(), bits + 2 * pass.cells, pass.cells * sizeof(float));
   return values;
 }
 
 double GpuMaps::poolSeconds(const Head& head, const MapRange& range, int level, int rounds) const {
   const std::lock_guard lock(state_->mutex);
   gpu::enter(state_->device);
-  const Pass pass(*head.data_, range, level);
+  const Pass pass(*state_, *head.data_, range, level);
   state_->launchPass(*head.data_, pass, level);  // compiles and warms up
   gpu::synchronize();
   const auto start = std::chrono::steady_clock::now();

@@ -74,10 +74,9 @@ __device__ __forceinline__ void copyRows(u32 shared, const u16* from, i64 first,
   }
 }
 
-// The products of parts that count for PARTS parts: those whose size is above what is left out.
-__device__ __forceinline__ bool counts(int a, int b) { return a + b < PARTS; }
-
-// 32 rows × 64 keys of one warp.
+// 32 rows × 64 keys of one warp. Of the products of parts, those count whose orders a + b stay below PARTS. Tensor cores
+// cut what they add to the size of the running sum, so that float32 (PARTS 3) is added up outside, step by step, the
+// smallest products of a step first.
 __device__ __forceinline__ void product(float (&sums)[2][8][4], u32 queries, u32 keys) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
 #pragma unroll
@@ -96,21 +95,33 @@ __device__ __forceinline__ void product(float (&sums)[2][8][4], u32 queries, u32
 #pragma unroll
       for (int m = 0; m < 2; ++m) loadFragments(a[part][m], queryAt + 2 * ((part * ROWS + m * 16) * PITCH + d));
 #pragma unroll
-    for (int part = 0; part < PARTS; ++part) {
+    for (int n = 0; n < 8; n += 2) {
+      u32 b[PARTS][4];
 #pragma unroll
-      for (int n = 0; n < 8; n += 2) {
-        u32 b[4];
-        loadFragments(b, keyAt + 2 * ((part * KEYS + n * 8) * PITCH + d));
+      for (int part = 0; part < PARTS; ++part) loadFragments(b[part], keyAt + 2 * ((part * KEYS + n * 8) * PITCH + d));
+#if PARTS == 3
+      float step[2][2][4] = {};
+#define TARGET(m, half) step[m][half]
+#else
+#define TARGET(m, half) sums[m][n + half]
+#endif
 #pragma unroll
-        for (int other = 0; other < PARTS; ++other) {
-          if (!counts(other, part)) continue;
+      for (int order = PARTS - 1; order >= 0; --order)
 #pragma unroll
-          for (int m = 0; m < 2; ++m) {
-            multiply(sums[m][n], a[other][m], b[0], b[1]);
-            multiply(sums[m][n + 1], a[other][m], b[2], b[3]);
-          }
-        }
-      }
+        for (int part = 0; part <= order; ++part)
+#pragma unroll
+          for (int m = 0; m < 2; ++m)
+#pragma unroll
+            for (int half = 0; half < 2; ++half)
+              multiply(TARGET(m, half), a[order - part][m], b[part][2 * half], b[part][2 * half + 1]);
+#if PARTS == 3
+#pragma unroll
+      for (int m = 0; m < 2; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) sums[m][n + half][e] += step[m][half][e];
+#endif
     }
   }
 }

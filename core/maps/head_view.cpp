@@ -94,6 +94,20 @@ std::shared_ptr<const HeadView> makeHeadView(const Capture& capture, int layer, 
   return view;
 }
 
+std::shared_ptr<const Capture> completeLogSumExp(const Capture& capture, const JobControl& control) {
+  std::vector<std::vector<float>> lse;
+  const int layers = capture.header().layers;
+  for (int layer = 0; layer < layers; ++layer) {
+    std::vector<float>& rows = lse.emplace_back();
+    for (int head = 0; head < capture.layer(layer).heads; ++head) {
+      control.checkpoint("log-sum-exp of the rows", layer, layers);
+      const auto view = makeHeadView(capture, layer, head, {}, control);
+      rows.insert(rows.end(), view->lse.begin(), view->lse.end());
+    }
+  }
+  return capture.withLogSumExp(std::move(lse));
+}
+
 void fillLogSumExp(HeadView& head, std::span<const std::int64_t> rows, const JobControl& control) {
   constexpr std::size_t kRows = 32;
   std::vector<QueryRow> missing;

@@ -42,6 +42,10 @@ std::shared_ptr<const HeadView> makeHeadView(const Capture& capture, int layer, 
 std::shared_ptr<HeadView> prepareHeadView(const Capture& capture, int layer, int head,
                                           const Interventions& interventions = {}, const JobControl& control = {});
 
+/// A capture without log-sum-exp (kept in 16 bits, or from elsewhere) with the one that follows from its q and k:
+/// tokens² · dim / 2 multiply-adds a head, on all cores.
+std::shared_ptr<const Capture> completeLogSumExp(const Capture& capture, const JobControl& control = {});
+
 /// Computes the log-sum-exp of those of the given rows (rising) where it is NaN. On all cores.
 void fillLogSumExp(HeadView& head, std::span<const std::int64_t> rows, const JobControl& control = {});
 

@@ -166,6 +166,7 @@ struct TileService::State {
 
   std::shared_ptr<GpuMaps> gpu = options.gpu;                              ///< null when it has given up
   std::map<std::uint64_t, std::shared_ptr<const GpuMaps::Head>> gpuHeads;  ///< of the worker, by view
+  std::optional<std::shared_ptr<GpuMaps>> nextGpu;                         ///< guarded by mutex; what setGpu asked for
 
   mutable std::mutex mutex;
   std::condition_variable_any wake;
@@ -187,6 +188,10 @@ void TileService::State::run(const std::stop_token& stop) {
     {
       const std::lock_guard lock(mutex);
       changed = false;
+      if (nextGpu) {
+        gpuHeads.clear();  // before the device that they are on
+        gpu = std::move(*std::exchange(nextGpu, std::nullopt));
+      }
     }
     try {
       if (workOnce()) {
@@ -761,6 +766,10 @@ std::shared_ptr<const HeadView> TileService::headView(std::uint64_t view) const 
 
 void TileService::setTileBytes(std::uint64_t bytes) {
   state_->store.setLimit(bytes);
+}
+
+void TileService::setGpu(std::shared_ptr<GpuMaps> gpu) {
+  state_->changeViews([this, &gpu](std::map<int, Pane>&) { state_->nextGpu = std::move(gpu); });
 }
 
 TileStore::Statistics TileService::statistics() const {

@@ -126,6 +126,8 @@ class TileService {
   std::shared_ptr<const HeadView> headView(std::uint64_t view) const;
 
   void setTileBytes(std::uint64_t bytes);
+  /// Coarse tiles are computed there from now on; null: on the processor.
+  void setGpu(std::shared_ptr<GpuMaps> gpu);
   TileStore::Statistics statistics() const;
 
   /// Blocks until nothing is left to do, prefetch included. For tests and exports.

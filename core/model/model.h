@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,7 +34,8 @@ struct RunOptions {
   std::int64_t block = 0;      ///< query rows of one block of the prefill; 0: chosen from the machine
   bool fusedAttention = true;  ///< false: plain matrix products instead of LibTorch's kernel, to compare the two
   std::filesystem::path file;  ///< capture straight into this file
-  FloatType captureType = FloatType::F32;
+  /// None: that of the arithmetic, in which q and k arise, so that nothing is lost.
+  std::optional<FloatType> captureType;
   std::string text;                 ///< goes into the capture's header
   std::vector<std::string> tokens;  ///< likewise
   /// Called once, when shapes are known and before the first layer: readers may watch layers become ready.

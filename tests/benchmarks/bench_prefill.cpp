@@ -2,11 +2,12 @@
 // scaled_dot_product_attention on the same weights: what a straightforward LibTorch program does, and what Hugging
 // Face transformers does with sdpa.
 //
-//   bench_prefill [MODEL] [TOKENS] [ROUNDS] [DEVICE] [DTYPE] [BLOCK]
+//   bench_prefill [MODEL] [TOKENS] [ROUNDS] [DEVICE] [DTYPE] [BLOCK] [scores]
 //
 // MODEL: a Llama-like folder or GGUF file (default: SmolLM2-135M where resources/ puts it), or "llama-8b": random
-// weights in the shape of Llama-3.1-8B, made on the device.
+// weights in the shape of Llama-3.1-8B, made on the device. With "scores": the scores of all heads and the wall, too.
 
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -26,6 +27,8 @@
 #include <ATen/ops/silu.h>
 #include <c10/core/InferenceMode.h>
 
+#include "core/analysis/report.h"
+#include "core/maps/thumbnails.h"
 #include "core/model/detail/block.h"
 #include "core/model/detail/engine.h"
 #include "core/model/detail/forward.h"
@@ -111,6 +114,30 @@ ArithmeticType arithmetic(const std::string& name) {
 
 }  // namespace
 
+// What follows a run in the window: scores of all heads and the wall of thumbnails, on the processor's cores.
+void afterwards(const Engine& engine, const std::vector<std::int64_t>& ids, double prefillSeconds) {
+  RunOptions options;
+  options.loss = false;
+  const RunResult result = prefill(engine, ids, options, {});
+  std::vector<ThumbnailRequest::Head> heads;
+  for (int layer = 0; layer < result.capture->header().layers; ++layer) {
+    for (int head = 0; head < result.capture->layer(layer).heads; ++head) {
+      heads.push_back({layer, head});
+    }
+  }
+  const auto timed = [&](const char* what, const auto& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    std::printf("%-46s %8.3f s, %.2f times the prefill\n", what, seconds, seconds / prefillSeconds);
+    std::fflush(stdout);
+  };
+  std::printf("\n%zu heads\n", heads.size());
+  timed("thumbnails, 64 px, from sampled rows",
+        [&] { sampleThumbnails(*result.capture, std::span<const ThumbnailRequest::Head>(heads), 64); });
+  timed("scores of all heads, estimate", [&] { analyzeCapture(*result.capture, estimateOptions()); });
+}
+
 int main(int argc, char** argv) {
   const std::filesystem::path path = argc > 1 ? argv[1] : defaultModel();
   const std::int64_t tokens = argc > 2 ? std::atoll(argv[2]) : 2048;
@@ -155,6 +182,9 @@ int main(int argc, char** argv) {
   }
   table.measure(rounds);
   table.print();
+  if (argc > 7) {
+    afterwards(engine, ids, table.median("prefill, no capture, no head"));
+  }
   for (const char* name : {"plain loop, last logits", "prefill, no capture, no head", "prefill, capture, no head",
                            "prefill, bf16 capture, no head"}) {
     std::printf("%s: %.1f tokens/s\n", name, static_cast<double>(tokens) / table.median(name));

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/files/npy.h"
+#include "core/files/safetensors.h"
 #include "tests/support/cli_process.h"
 
 using namespace headscope;
@@ -24,6 +25,7 @@ class TstCliDemo : public QObject {
   void findsWhatTheKeyOpens();
   void capturesThatFitTheirArithmetic_data();
   void capturesThatFitTheirArithmetic();
+  void writesTheLogSumExpAsAsked();
   void hasTheHeadsThatTheReadmeNames();
 };
 
@@ -66,6 +68,20 @@ void TstCliDemo::capturesThatFitTheirArithmetic() {
       QVERIFY(std::abs(sum - 1) < 1e-5);
     }
   }
+}
+
+void TstCliDemo::writesTheLogSumExpAsAsked() {
+  const auto hasLse = [this](const QStringList& more) {
+    const QStringList command{"run", model_, "--text-file", prompt_, "--out", path("l.safetensors")};
+    const CliResult run = cli(command + more);
+    const auto file = SafetensorsFile::open(path("l.safetensors").toStdString());
+    return run.failedWith(0) && file->find("lse.0") != nullptr && file->find("lse.5") != nullptr;
+  };
+  QVERIFY(hasLse({}));
+  QVERIFY(hasLse({"--dtype", "bf16"}));
+  QVERIFY(hasLse({"--capture-dtype", "f16"}));
+  QVERIFY(!hasLse({"--dtype", "bf16", "--lse", "off"}));
+  QVERIFY(hasLse({"--dtype", "bf16", "--lse", "on"}));
 }
 
 // README.md, "The demo model": kinds of heads on a row of invented words that is said twice.

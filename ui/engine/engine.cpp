@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "core/maps/gpu_maps.h"
 #include "ui/engine/engine_private.h"
 
 namespace headscope::ui {
@@ -21,6 +22,8 @@ EngineParts EngineParts::real() {
     return Model::open(path, options, control);
   };
   parts.openTokenizer = [](const std::filesystem::path& path) { return Tokenizer::openIfPresent(path); };
+  parts.listDevices = [] { return headscope::listDevices(); };
+  parts.openGpuMaps = [](int index, std::string& reason) { return GpuMaps::open(index, reason); };
   return parts;
 }
 

@@ -50,10 +50,13 @@ struct Thumbnail {
   std::vector<float> values;  ///< [size, size], NaN = no value
 };
 
-/// What the engine works with; tests put their own model in.
+/// What the engine works with; tests put their own model and devices in.
 struct EngineParts {
   std::function<std::shared_ptr<Model>(const std::filesystem::path&, const ModelOptions&, const JobControl&)> openModel;
   std::function<std::shared_ptr<const Tokenizer>(const std::filesystem::path&)> openTokenizer;
+  std::function<std::vector<DeviceInfo>()> listDevices;
+  /// The GPU of this number for maps, or null and the reason.
+  std::function<std::shared_ptr<GpuMaps>(int index, std::string& reason)> openGpuMaps;
   TileService::Options tiles;
 
   static EngineParts real();
@@ -75,6 +78,13 @@ class Engine : public QObject {
   void saveCapture(std::shared_ptr<const Capture> capture, const QString& path);
   void cancel(quint64 job);
   void cancelAll();  ///< every listed job; maps go on
+
+  /// Answers with devicesListed. The first time, where there is a GPU's driver, its libraries are loaded.
+  void requestDevices();
+
+  /// Where coarse map tiles are computed: auto (a GPU where there is one), cpu, cuda, cuda:N. What was asked for by
+  /// name and can't be had is said by noted().
+  void setMapDevice(const QString& device);
 
   // Maps: see TileService. A pane is a view of one map, 0 for the main one.
   void showView(int pane, const ViewRequest& request);
@@ -112,7 +122,9 @@ class Engine : public QObject {
   void jobChanged(headscope::ui::JobStatus status);
   void failed(QString what, QString message);  ///< what: "open", "run", "continue", "save", "map", "scores", "detail"
 
-  void noted(QString text);  ///< worth knowing, no failure: the GPU gave up, say
+  void devicesListed(QVector<headscope::DeviceInfo> devices);  ///< "cpu" first
+  void mapDeviceChanged(QString name);                         ///< of the GPU that computes maps; empty: none
+  void noted(QString text);                                    ///< worth knowing, no failure: the GPU gave up, say
 
   void tileReady(std::shared_ptr<const headscope::Tile> tile);
   void viewStatus(int pane, headscope::ViewStatus status);

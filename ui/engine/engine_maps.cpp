@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/maps/attention_map.h"
+#include "core/maps/gpu_maps.h"
 #include "core/maps/head_view.h"
 #include "ui/engine/engine_private.h"
 
@@ -75,6 +76,43 @@ void Engine::Private::startTiles() {
     post([this, note = QString::fromStdString(text)] { Q_EMIT q->noted(note); });
   };
   tiles = std::make_unique<TileService>(parts.tiles, std::move(callbacks));
+}
+
+// "auto" takes the first GPU and is silent where there is none.
+void Engine::Private::useMapDevice(Run& run, quint64 generation, const std::string& device) {
+  std::shared_ptr<GpuMaps> gpu;
+  std::string reason;
+  const std::vector<DeviceInfo> devices = device == "cpu" ? std::vector<DeviceInfo>() : parts.listDevices();
+  if (device == "auto" ? devices.size() > 1 : device.starts_with("cuda")) {
+    const std::size_t colon = device.find(':');
+    gpu = parts.openGpuMaps(colon == std::string::npos ? 0 : std::atoi(device.c_str() + colon + 1), reason);
+  }
+  run.post([this, generation, gpu, device, reason] {
+    if (generation != mapDeviceGeneration) {
+      return;
+    }
+    tiles->setGpu(gpu);
+    if (!reason.empty()) {
+      Q_EMIT q->noted(Engine::tr("%1: %2: maps are computed on the processor")
+                          .arg(QString::fromStdString(device), QString::fromStdString(reason)));
+    }
+    Q_EMIT q->mapDeviceChanged(gpu ? QString::fromStdString(gpu->name()) : QString());
+  });
+}
+
+void Engine::setMapDevice(const QString& device) {
+  const quint64 generation = ++d->mapDeviceGeneration;
+  d->start(
+      *d->fileQueue, {"map device", tr("Prepare %1 for maps").arg(device), QStringLiteral("device"), false},
+      [this, generation, name = device.toStdString()](Private::Run& run) { d->useMapDevice(run, generation, name); });
+}
+
+void Engine::requestDevices() {
+  d->start(
+      *d->fileQueue, {"devices", tr("Look for devices"), QStringLiteral("device"), false}, [this](Private::Run& run) {
+        const std::vector<DeviceInfo> found = d->parts.listDevices();
+        run.post([this, devices = QVector<DeviceInfo>(found.begin(), found.end())] { Q_EMIT devicesListed(devices); });
+      });
 }
 
 void Engine::Private::tileCame(int pane, std::uint64_t view) {

@@ -51,6 +51,7 @@ struct Engine::Private {
   void finish(quint64 id, JobStatus::State state, const QString& message);
   void cancelModelWork();
   void startTiles();
+  void useMapDevice(Run& run, quint64 generation, const std::string& device);
   void tileCame(int pane, std::uint64_t view);  ///< service thread: posts viewReady once a view's head is complete
 
   // Work of the queues; worker threads.
@@ -67,7 +68,7 @@ struct Engine::Private {
   EngineParts parts;
   quint64 nextId = 1;
   quint64 openGeneration = 0, runGeneration = 0, scoresGeneration = 0, detailGeneration = 0;
-  quint64 rowGeneration = 0, columnGeneration = 0;
+  quint64 rowGeneration = 0, columnGeneration = 0, mapDeviceGeneration = 0;
   std::map<quint64, JobStatus> statuses;  ///< listed jobs
   std::map<quint64, JobSheet> hidden;     ///< jobs that are not listed yet
 

@@ -30,6 +30,7 @@
 #include "ui/text/token_strip.h"
 #include "ui/window/actions.h"
 #include "ui/window/dock.h"
+#include "ui/window/machine_menu.h"
 #include "ui/window/message_bar.h"
 #include "ui/window/model_chip.h"
 #include "ui/window/start_page.h"
@@ -172,6 +173,10 @@ void MainWindow::buildMenus() {
       for (Dock* dock : {headsDock_, headDock_, bottomDock_, helpDock_}) {
         menu->addAction(dock->toggleViewAction());
       }
+    }
+    if (name == QLatin1String("Run")) {
+      menu->addSeparator();
+      menu->addMenu(new MachineMenu(engine_, workspace_, menu));
     }
     if (name == QLatin1String("File")) {
       topBar_->chip()->setMenu(menu);

@@ -10,6 +10,7 @@
 #include "ui/flags/mask_exchange.h"
 #include "ui/jobs/jobs_list.h"
 #include "ui/style/plot_style.h"
+#include "ui/window/machine_menu.h"
 #include "ui/window/recent_files.h"
 #include "ui/window/resource_folder.h"
 
@@ -56,6 +57,8 @@ PathKind kindOfPath(const QString& path) {
 Workspace::Workspace(Engine* engine, Session* session, const QString& journalFolder, QObject* parent)
     : QObject(parent), engine_(engine), session_(session), journal_(*session, journalFolder) {
   connectEngine();
+  machine_ = savedMachine();
+  engine_->setMapDevice(QString::fromStdString(machine_.device));
   connect(&journal_, &SessionJournal::failed, this, [this](const QString& text) {
     Q_EMIT message(Zone::Flags, {text, tr("Flags are kept in memory only: save the session."), {}, {}, true});
   });
@@ -73,6 +76,9 @@ void Workspace::connectEngine() {
   connect(engine_, &Engine::scoresReady, this, [this](std::shared_ptr<const Report> report, bool complete) {
     scoresComplete_ = complete;
     session_->setReport(std::move(report));
+  });
+  connect(engine_, &Engine::noted, this, [this](const QString& text) {
+    Q_EMIT message(Zone::Map, {text, {}, {}, {}, false});
   });
   connect(engine_, &Engine::captureSaved, this, [this](const QString& path) {
     addRecentFile(path);
@@ -128,7 +134,20 @@ void Workspace::open(const QString& path) {
 void Workspace::openModel(const QString& path) {
   openingCapture_ = false;
   setOpening(path);
-  engine_->openModel(path);
+  engine_->openModel(path, machine_);
+}
+
+void Workspace::setMachine(const ModelOptions& machine) {
+  machine_ = machine;
+  saveMachine(machine);
+  engine_->setMapDevice(QString::fromStdString(machine.device));
+  if (session_->model() == nullptr) {
+    return;
+  }
+  const bool ran = session_->capture() != nullptr;
+  runWhenOpen_ = ran ? std::optional(session_->prompt()) : std::nullopt;
+  selectWhenRun_ = ran ? std::optional(session_->selected()) : std::nullopt;
+  openModel(QString::fromStdString(session_->model()->path.string()));
 }
 
 void Workspace::openCapture(const QString& path) {
@@ -140,8 +159,8 @@ void Workspace::openCapture(const QString& path) {
 void Workspace::openDemo() {
   const QString model = resourcePath(QStringLiteral("demo/headscope-demo"));
   if (model.isEmpty()) {
-    Q_EMIT message(Zone::Map, {tr("The demo model is missing: resources/demo/headscope-demo was not found"), keptWords(),
-                               tr("Open another…"), [this] { Q_EMIT openAsked(); }, true});
+    Q_EMIT message(Zone::Map, {tr("The demo model is missing: resources/demo/headscope-demo was not found"),
+                               keptWords(), tr("Open another…"), [this] { Q_EMIT openAsked(); }, true});
     return;
   }
   QString prompt;

@@ -43,6 +43,10 @@ class Workspace : public QObject {
   void stop();
   void continueText(int tokens);
   void saveCapture(const QString& path);
+  /// On which device, in which arithmetic models run from now on: kept in the settings. An open model is opened anew,
+  /// and its text run again.
+  void setMachine(const ModelOptions& machine);
+  const ModelOptions& machine() const { return machine_; }
   /// Flags that an earlier program left behind: offered once, as a message.
   void offerRecovery();
   void flush() { journal_.flush(); }  ///< before the program ends
@@ -88,10 +92,11 @@ class Workspace : public QObject {
   SessionJournal journal_;
   QString opening_;  ///< path that is being opened
   bool openingCapture_ = false;
-  std::optional<QString> runWhenOpen_;   ///< prompt
+  std::optional<QString> runWhenOpen_;  ///< prompt
   std::optional<HeadId> selectWhenRun_;
   std::optional<SessionState> pending_;  ///< of a session whose model is being opened
   QString sessionPath_, device_, arithmetic_;
+  ModelOptions machine_;
   bool running_ = false;
   bool scoresComplete_ = false;
 };

@@ -7,6 +7,7 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 
 namespace headscope {
 namespace {
@@ -15,7 +16,18 @@ constexpr std::uint64_t kPinnedLimit = std::uint64_t{2} << 30;  // of pinned mem
 
 }  // namespace
 
-CaptureTransfer::CaptureTransfer(int threads) : threads_(threads), thread_([this] { work(); }) {}
+std::shared_ptr<std::byte> pageLockedBlock(std::uint64_t bytes) {
+  try {
+    const at::Tensor block =
+        at::empty({static_cast<std::int64_t>(bytes)}, at::TensorOptions(at::kByte).pinned_memory(true));
+    return {static_cast<std::byte*>(block.data_ptr()), [block](std::byte*) {}};
+  } catch (const c10::Error&) {
+    return nullptr;
+  }
+}
+
+CaptureTransfer::CaptureTransfer(int threads, bool direct)
+    : threads_(threads), direct_(direct), thread_([this] { work(); }) {}
 
 CaptureTransfer::~CaptureTransfer() {
   {
@@ -32,14 +44,22 @@ void CaptureTransfer::copy(const at::Tensor& rows, const at::Tensor& target) {
   job.target = target;
   job.source = rows.to(target.scalar_type()).contiguous();
   job.bytes = job.source.nbytes();
-  job.pinned = at::empty(job.source.sizes(), job.source.options().device(at::kCPU).pinned_memory(true));
+  if (!direct_) {
+    job.pinned = at::empty(job.source.sizes(), job.source.options().device(at::kCPU).pinned_memory(true));
+  }
   const c10::Stream side = streams.getStreamFromGlobalPool(rows.device());
   c10::Event ready(c10::DeviceType::CUDA);
   ready.record(streams.getStream(rows.device()));
   ready.block(side);
   {
     const c10::StreamGuard guard(side);
-    job.pinned.copy_(job.source, true);
+    if (direct_) {
+      for (std::int64_t head = 0; head < target.size(0); ++head) {  // the rows of one head lie side by side
+        target[head].copy_(job.source[head], true);
+      }
+    } else {
+      job.pinned.copy_(job.source, true);
+    }
   }
   job.done = std::make_unique<c10::Event>(c10::DeviceType::CUDA);
   job.done->record(side);
@@ -84,7 +104,9 @@ void CaptureTransfer::finish() {
 void CaptureTransfer::perform(const Job& job) {
   if (job.done) {
     job.done->synchronize();
-    job.target.copy_(job.pinned);
+    if (job.pinned.defined()) {
+      job.target.copy_(job.pinned);
+    }
   }
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 // Brings captured rows from a GPU to where the capture wants them, beside the computation: a stream of its own copies
-// into pinned memory, a thread of its own from there to the target. LibTorch header: internal to core/model.
+// into page-locked memory, a thread of its own from there to the target. A small capture is page-locked itself: then
+// the second step falls away. LibTorch header: internal to core/model.
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <exception>
@@ -18,7 +20,8 @@ namespace headscope {
 
 class CaptureTransfer {
  public:
-  explicit CaptureTransfer(int threads);
+  /// `direct`: targets are page-locked.
+  CaptureTransfer(int threads, bool direct);
   ~CaptureTransfer();  ///< waits for what is under way; the rest is dropped
   CaptureTransfer(const CaptureTransfer&) = delete;
   CaptureTransfer& operator=(const CaptureTransfer&) = delete;
@@ -46,6 +49,7 @@ class CaptureTransfer {
   static void perform(const Job& job);
 
   int threads_;
+  bool direct_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
@@ -56,5 +60,8 @@ class CaptureTransfer {
   std::exception_ptr failure_;
   std::thread thread_;
 };
+
+/// Page-locked memory, kept by LibTorch for the next capture when it is let go; null if there is none.
+std::shared_ptr<std::byte> pageLockedBlock(std::uint64_t bytes);
 
 }  // namespace headscope

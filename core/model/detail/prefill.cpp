@@ -24,6 +24,8 @@ constexpr std::int64_t kGpuBlock = 131072;  // halved where the memory is short
 constexpr std::int64_t kSmallestBlock = 128;
 constexpr std::int64_t kHostLogits = std::int64_t{1} << 25;  // of one block: 128 MiB in float32
 constexpr std::int64_t kGpuLogits = std::int64_t{1} << 28;
+// A capture up to this size is page-locked: the GPU writes it directly. Locking more would take longer than it saves.
+constexpr std::uint64_t kMostPageLocked = std::uint64_t{2} << 30;
 
 CaptureHeader captureHeader(const Engine& engine, std::span<const std::int64_t> ids, const RunOptions& options,
                             std::vector<Rope> ropes) {
@@ -89,19 +91,37 @@ class Prefill {
       return;
     }
     CaptureBuilder::Options options;
-    options.type = options_.captureType;
+    options.type = captureType();
     options.values = options_.values;
-    options.lse = engine_.type() == at::kFloat && options_.captureType == FloatType::F32;
+    options.lse = engine_.type() == at::kFloat && options.type == FloatType::F32;
     options.shapes = layerShapes(decoder_);
     options.sinks = sinksOf(engine_.files);
     options.file = options_.file;
+    const bool direct = engine_.usesGpu() && options.file.empty() && captureBytes(options) <= kMostPageLocked;
+    if (direct) {
+      options.allocate = pageLockedBlock;
+    }
     builder_.emplace(captureHeader(engine_, ids_, options_, ropes_), tokens_, options);
     if (engine_.usesGpu()) {
-      transfer_.emplace(engine_.threads);
+      transfer_.emplace(engine_.threads, direct);
     }
     if (options_.started) {
       options_.started(builder_->capture());
     }
+  }
+
+  FloatType captureType() const {
+    return options_.captureType.value_or(engine_.type() == at::kBFloat16 ? FloatType::BF16
+                                         : engine_.type() == at::kHalf   ? FloatType::F16
+                                                                         : FloatType::F32);
+  }
+
+  std::uint64_t captureBytes(const CaptureBuilder::Options& options) const {
+    std::int64_t numbers = 0;
+    for (const CaptureBuilder::LayerShape& shape : options.shapes) {
+      numbers += tokens_ * shape.dim * (shape.heads + shape.kvHeads * (options.values ? 2 : 1));
+    }
+    return static_cast<std::uint64_t>(numbers) * floatBytes(options.type);
   }
 
   void finishCapture() {
@@ -120,8 +140,8 @@ class Prefill {
     x = placed(x, place);
     std::optional<CaptureRows> rows;
     if (builder_) {
-      rows.emplace(builder_->target(layer), options_.captureType,
-                   layerShapes(decoder_)[static_cast<std::size_t>(layer)], tokens_, transfer_ ? &*transfer_ : nullptr);
+      rows.emplace(builder_->target(layer), captureType(), layerShapes(decoder_)[static_cast<std::size_t>(layer)],
+                   tokens_, transfer_ ? &*transfer_ : nullptr);
     }
     for (std::int64_t first = 0; first < tokens_;) {
       control_.checkpoint("prefill", layer * tokens_ + first, engine_.layers() * tokens_);
