@@ -6,10 +6,14 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include "core/model/detail/block.h"
 #include "core/model/detail/forward.h"
 #include "core/model/detail/placement.h"
 #include "core/model/detail/weights.h"
@@ -108,6 +112,7 @@ class ModelDetail : public QObject {
   void configurationDefaults();
   void configurationSpellings();
   void layerPatterns();
+  void expertsOfOtherGroupsAreNeverChosen();
   void trainingEqualsPrefill();
   void trainingLearns();
   void trainingRefusesWindows();
@@ -290,6 +295,33 @@ void ModelDetail::layerPatterns() {
   QCOMPARE(pattern(decoderOf("granitemoehybrid", R"({"layer_types": ["attention","attention","attention","attention",
       "attention","attention","attention","attention"], "num_local_experts": 0})")),
            std::string("ffffffff"));
+}
+
+// Even where a score of the best group is negative.
+void ModelDetail::expertsOfOtherGroupsAreNeverChosen() {
+  Weights weights(10);
+  int used = 0;
+  const auto tensor = [&](const at::Tensor& value) {
+    plan::Tensor result;
+    result.name = concat("tensor ", used);
+    result.slot = used++;
+    weights.set(result.slot, value);
+    return result;
+  };
+  plan::Experts experts;
+  experts.routing = plan::Routing::Sigmoid;
+  experts.chosen = experts.groups = 2;
+  experts.router.weight = tensor(at::zeros({4, 1}));
+  experts.correction = tensor(at::tensor({0.4F, -0.7F, -0.2F, -0.2F}));  // scores 0.9, −0.2 | 0.3, 0.3
+  for (const float factor : {1.0F, 10.0F, 100.0F, 1000.0F}) {
+    plan::Mlp mlp;
+    mlp.activation = plan::Activation::Relu;
+    mlp.up.weight = tensor(at::ones({1, 1}));
+    mlp.down.weight = tensor(at::full({1, 1}, factor));
+    experts.experts.push_back(mlp);
+  }
+  const at::Tensor x = at::ones({1, 1});
+  QCOMPARE(applyExperts(weights, experts, x, x).item<float>(), 5.5F);  // half of 1 and of 10
 }
 
 void ModelDetail::trainingEqualsPrefill() {
