@@ -20,7 +20,9 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
+#include <QTemporaryDir>
 #include <QtTest>
 
 #include "core/files/atomic_file.h"
@@ -113,6 +115,7 @@ class ModelDetail : public QObject {
   void configurationSpellings();
   void layerPatterns();
   void expertsOfOtherGroupsAreNeverChosen();
+  void runsWithoutFiniteValuesAreErrors();
   void trainingEqualsPrefill();
   void trainingLearns();
   void trainingRefusesWindows();
@@ -322,6 +325,42 @@ void ModelDetail::expertsOfOtherGroupsAreNeverChosen() {
   }
   const at::Tensor x = at::ones({1, 1});
   QCOMPARE(applyExperts(weights, experts, x, x).item<float>(), 5.5F);  // half of 1 and of 10
+}
+
+void ModelDetail::runsWithoutFiniteValuesAreErrors() {
+  QTemporaryDir target;
+  const fs::path folder = fs::path(target.path().toStdString()) / "damaged";
+  fs::copy(kCommitted / "llama_plain__bf16", folder);
+  ModelOptions onCpu;
+  onCpu.device = "cpu";
+  const std::vector<std::int64_t> ids{1, 5, 9, 5, 1};
+  QVERIFY(Model::open(folder, onCpu)->run(ids, RunOptions{}).capture != nullptr);
+  struct Damage {
+    const char* tensor;
+    char high;  // with 7F: C0 NaN, 80 infinity
+    const char* says;
+  };
+  for (const Damage& damage : {Damage{"mlp.down_proj", '\xC0', "damaged: the run gives values that are no finite"},
+                               Damage{"mlp.down_proj", '\x80', "damaged: the run gives values that are no finite"},
+                               Damage{"self_attn.q_proj", '\xC0', "q_proj.weight\" holds NaN or infinity"}}) {
+    fs::copy(kCommitted / "llama_plain__bf16", folder, fs::copy_options::overwrite_existing);
+    const fs::path file = folder / "model.safetensors";
+    std::string bytes = readFile(file);
+    const auto source = TensorSource::open(folder);
+    const TensorView& view = source->at(concat("model.layers.1.", damage.tensor, ".weight"));
+    const std::size_t place = bytes.find(std::string(reinterpret_cast<const char*>(view.bytes.data()), 64));
+    QVERIFY(place != std::string::npos);
+    bytes[place] = damage.high;
+    bytes[place + 1] = '\x7F';
+    fs::remove(file);
+    std::ofstream(file, std::ios::binary) << bytes;
+    try {
+      Model::open(folder, onCpu)->run(ids, RunOptions{});
+      QFAIL("it ran");
+    } catch (const Error& error) {
+      QVERIFY2(std::string(error.what()).find(damage.says) != std::string::npos, error.what());
+    }
+  }
 }
 
 void ModelDetail::trainingEqualsPrefill() {
