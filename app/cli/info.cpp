@@ -17,6 +17,31 @@ struct InfoOptions {
   OutputOptions output;
 };
 
+// What `--bos auto` puts around a text, and which token `--bos on` puts in front.
+OrderedJson bosJson(const Tokenizer& tokenizer) {
+  const auto textsOf = [&](const std::vector<std::int64_t>& ids) {
+    OrderedJson texts = OrderedJson::array();
+    for (const std::int64_t id : ids) {
+      texts.push_back(tokenizer.tokenText(id));
+    }
+    return texts;
+  };
+  OrderedJson json;
+  json["id"] = tokenizer.bos() ? OrderedJson(*tokenizer.bos()) : OrderedJson(nullptr);
+  json["token"] = tokenizer.bos() ? OrderedJson(tokenizer.tokenText(*tokenizer.bos())) : OrderedJson(nullptr);
+  json["auto_before"] = textsOf(tokenizer.addedBefore());
+  json["auto_after"] = textsOf(tokenizer.addedAfter());
+  return json;
+}
+
+std::string listed(const OrderedJson& texts) {
+  std::string text;
+  for (const OrderedJson& one : texts) {
+    text += concat(text.empty() ? "" : " ", one.get<std::string>());
+  }
+  return text.empty() ? "nothing" : text;
+}
+
 OrderedJson modelJson(const std::string& path) {
   const ModelInfo info = inspectModel(path);
   OrderedJson json;
@@ -38,7 +63,13 @@ OrderedJson modelJson(const std::string& path) {
   json["ropes"] = ropesJson(info.ropes);
   const auto tokenizer = Tokenizer::openIfPresent(path);
   json["tokenizer"] = tokenizer ? OrderedJson(tokenizer->kind()) : OrderedJson(nullptr);
+  json["bos"] = tokenizer ? bosJson(*tokenizer) : OrderedJson(nullptr);
   json["notes"] = info.notes;
+  if (tokenizer) {
+    for (const std::string& note : tokenizer->notes()) {
+      json["notes"].push_back(note);
+    }
+  }
   return json;
 }
 
@@ -72,6 +103,11 @@ std::string describe(const OrderedJson& json) {
     if (value.is_primitive() && !value.is_null()) {
       text += concat(key, ": ", value.is_string() ? value.get<std::string>() : value.dump(), "\n");
     }
+  }
+  if (json.contains("bos") && json.at("bos").is_object()) {
+    const OrderedJson& bos = json.at("bos");
+    text += concat("bos: the tokenizer adds ", listed(bos.at("auto_before")), " before a text and ",
+                   listed(bos.at("auto_after")), " after it (--bos on, off)\n");
   }
   const OrderedJson& ropes = json.at("ropes");
   for (std::size_t index = 0; index < ropes.size(); ++index) {

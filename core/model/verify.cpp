@@ -73,27 +73,34 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
   return sum;
 }
 
-// |Σ exp(logit − lse) − 1| of one row, in double from the captured q and k, relative to max(1, |lse|).
+constexpr double kRowSumTolerance = 1e-5;
+
+// |Σ exp(logit − lse) − 1| of one row, in double from the captured q and k. Relative to 1, or to what float32 rounds
+// dot products of vectors as long as these by, over the tolerance.
 double rowSumError(const Capture& capture, int layer, int head, std::int64_t t) {
   const CaptureLayer& data = capture.layer(layer);
   const AttentionSpec& spec = capture.attention(layer);
   const double lse = data.lse[static_cast<std::size_t>(head * capture.tokens() + t)];
   std::vector<double> q = turned(capture.rope(layer), row(data.q[static_cast<std::size_t>(head)], t), t);
   applySteps(spec, t, true, q);
-  double sum = 0;
+  double sum = 0, longest = 0;
   for (std::int64_t i = spec.window ? std::max<std::int64_t>(0, t - *spec.window + 1) : 0; i <= t; ++i) {
     std::vector<double> k = turned(capture.rope(layer), row(data.k[static_cast<std::size_t>(data.kvHead(head))], i), i);
     applySteps(spec, i, false, k);
     const double logit = spec.scale * dot(q, k);
+    longest = std::max(longest, dot(k, k));
     sum += std::exp((spec.softcap ? *spec.softcap * std::tanh(logit / *spec.softcap) : logit) - lse);
   }
-  return std::abs(sum - 1) / std::max(1.0, std::abs(lse));
+  const double reach = spec.scale * std::sqrt(dot(q, q) * longest);
+  return std::abs(sum - 1) / std::max(1.0, reach * std::numeric_limits<float>::epsilon() / kRowSumTolerance);
 }
 
-VerifyCheck rowSums(const Capture& capture, double tolerance) {
-  VerifyCheck check{"rows_sum_to_1",
-                    "|sum of a row's probabilities - 1| / max(1, |lse|), in double from captured q, k and lse", 0,
-                    tolerance};
+VerifyCheck rowSums(const Capture& capture) {
+  VerifyCheck check{
+      "rows_sum_to_1",
+      "|sum of a row's probabilities - 1| / max(1, float32's rounding of |q||k| / 1e-5), in double from captured "
+      "q, k and lse",
+      0, kRowSumTolerance};
   for (int layer = 0; layer < capture.header().layers; ++layer) {
     const CaptureLayer& data = capture.layer(layer);
     for (int head = 0; head < data.heads; ++head) {
@@ -185,7 +192,7 @@ VerifyReport verifyModel(Model& model, const JobControl& control) {
   report.checks.push_back(
       {"logits_are_finite", "1 if a logit is infinite or no number", allFinite(fused.logits) ? 0.0 : 1.0, 0.5});
   if (exact) {  // a run in 16 bits keeps no log-sum-exp
-    report.checks.push_back(rowSums(*fused.capture, 1e-5));
+    report.checks.push_back(rowSums(*fused.capture));
   }
   report.checks.push_back({"fused_equals_plain",
                            "LibTorch's attention kernel against matrix products: logits, of the largest",

@@ -304,6 +304,26 @@ std::optional<std::int64_t> Tokenizer::eos() const noexcept {
   return parts_->eos;
 }
 
+namespace {
+
+std::vector<std::int64_t> idsOf(const std::vector<detail::SpecialToken>& tokens) {
+  std::vector<std::int64_t> ids;
+  for (const detail::SpecialToken& token : tokens) {
+    ids.push_back(token.id);
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> Tokenizer::addedBefore() const {
+  return parts_->postProcessor ? idsOf(parts_->postProcessor->before()) : std::vector<std::int64_t>();
+}
+
+std::vector<std::int64_t> Tokenizer::addedAfter() const {
+  return parts_->postProcessor ? idsOf(parts_->postProcessor->after()) : std::vector<std::int64_t>();
+}
+
 const std::vector<std::string>& Tokenizer::notes() const noexcept {
   return parts_->notes;
 }

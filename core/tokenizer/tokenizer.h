@@ -66,6 +66,9 @@ class Tokenizer {
   std::size_t size() const noexcept;  ///< one more than the largest id
   std::optional<std::int64_t> bos() const noexcept;
   std::optional<std::int64_t> eos() const noexcept;
+  /// What encode() puts in front of a text, and behind it, with Bos::Auto.
+  std::vector<std::int64_t> addedBefore() const;
+  std::vector<std::int64_t> addedAfter() const;
   /// What the user should know: parts of the file that are ignored, or that look contradictory.
   const std::vector<std::string>& notes() const noexcept;
 

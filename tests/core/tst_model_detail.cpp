@@ -6,20 +6,27 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include "core/model/detail/block.h"
 #include "core/model/detail/forward.h"
 #include "core/model/detail/placement.h"
 #include "core/model/detail/weights.h"
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
+#include <QTemporaryDir>
 #include <QtTest>
 
 #include "core/files/atomic_file.h"
+#include "core/files/json.h"
 #include "core/files/tensor_source.h"
 #include "core/model/model.h"
 
@@ -64,6 +71,34 @@ std::map<std::string, at::Tensor> namedTensors(const plan::Decoder& decoder, con
   return named;
 }
 
+/// A small configuration of that family, with the keys of `more`.
+plan::Decoder decoderOf(const std::string& family, const std::string& more = "{}") {
+  Json config = Json::parse(kConfig);
+  config["model_type"] = family;
+  config["layer_norm_eps"] = 1e-5;
+  config["sliding_window"] = 16;
+  config["head_dim"] = 16;
+  const Json changes = Json::parse(more);
+  for (const auto& [key, value] : changes.items()) {
+    if (value == "absent") {
+      config.erase(key);
+    } else {
+      config[key] = value;
+    }
+  }
+  return decoderFromJson(config.dump());
+}
+
+/// One letter a layer: S sliding, F full; small where it does not rotate.
+std::string pattern(const plan::Decoder& decoder) {
+  std::string text;
+  for (const plan::Layer& layer : decoder.layers) {
+    const char letter = layer.attention.window ? 'S' : 'F';
+    text += layer.attention.rope ? letter : static_cast<char>(letter + 32);
+  }
+  return text;
+}
+
 }  // namespace
 
 class ModelDetail : public QObject {
@@ -76,6 +111,11 @@ class ModelDetail : public QObject {
   void unknownDevices();
   void rowsOfFusedTensors();
   void permutedRowsComeBack();
+  void configurationDefaults();
+  void configurationSpellings();
+  void layerPatterns();
+  void expertsOfOtherGroupsAreNeverChosen();
+  void runsWithoutFiniteValuesAreErrors();
   void trainingEqualsPrefill();
   void trainingLearns();
   void trainingRefusesWindows();
@@ -171,6 +211,156 @@ void ModelDetail::permutedRowsComeBack() {
   paired.pairedHeads = kHeads;
   QVERIFY(takePart(stored, paired).equal(original));
   QVERIFY(takePart(stored.select(1, 0), paired).equal(original.select(1, 0)));
+}
+
+// Families whose RoPE is scaled even if the configuration says nothing, and bases of their own.
+void ModelDetail::configurationDefaults() {
+  const RopeParameters gptOss =
+      decoderOf("gpt_oss", R"({"num_local_experts": 2, "num_experts_per_tok": 1})").ropes.at(0);
+  QVERIFY(gptOss.kind == RopeKind::Yarn && !gptOss.truncate);
+  QCOMPARE(gptOss.base, 1.5e5);
+  QCOMPARE(gptOss.factor, 32.0);
+  QCOMPARE(gptOss.originalPositions, 4096);
+  const RopeParameters apertus = decoderOf("apertus", R"({"max_position_embeddings": 65536})").ropes.at(0);
+  QVERIFY(apertus.kind == RopeKind::Llama3);
+  QCOMPARE(apertus.base, 1.2e7);
+  QCOMPARE(apertus.originalPositions, 8192);
+  const plan::Decoder ministral = decoderOf("ministral3");
+  QVERIFY(ministral.ropes.at(0).kind == RopeKind::Yarn && ministral.ropes.at(0).mscale == 1.0);
+  QCOMPARE(ministral.layers[0].attention.positionBeta.value(), 0.1);
+  QCOMPARE(ministral.layers[0].attention.positionOriginal, 16384);
+  const plan::Decoder gemma4 = decoderOf("gemma4_text", R"({"hidden_size_per_layer_input": 0})");
+  QVERIFY(gemma4.ropes.at(0).kind == RopeKind::Proportional && gemma4.ropes.at(0).headDim == 512);
+  QCOMPARE(gemma4.ropes.at(0).base, 1e6);
+  QCOMPARE(gemma4.ropes.at(1).base, 1e4);
+  const std::pair<const char*, double> bases[] = {{"llama", 1e4},   {"mixtral", 1e6},  {"cohere", 5e5},
+                                                  {"smollm3", 2e6}, {"ernie4_5", 5e5}, {"helium", 1e5},
+                                                  {"olmo3", 5e5}};
+  for (const auto& [family, base] : bases) {
+    QCOMPARE(decoderOf(family, R"({"num_local_experts": 2})").ropes.at(0).base, base);
+  }
+  QCOMPARE(decoderOf("glm").ropes.at(0).partial, 0.5);
+  QCOMPARE(decoderOf("gpt_neox", R"({"rope_theta": 77.0})").ropes.at(0).partial, 0.25);
+  QCOMPARE(decoderOf("gpt_neox", R"({"rope_theta": 77.0})").ropes.at(0).base, 1e4);
+}
+
+void ModelDetail::configurationSpellings() {
+  // rope_scaling replaces rope_parameters, base and all.
+  const RopeParameters both = decoderOf("llama", R"({"rope_parameters": {"rope_type": "default", "rope_theta": 7.0},
+      "rope_scaling": {"type": "linear", "factor": 3.0}})")
+                                  .ropes.at(0);
+  QVERIFY(both.kind == RopeKind::Linear);
+  QCOMPARE(both.base, 1e4);
+  const RopeParameters newer = decoderOf("llama", R"({"rope_scaling": null,
+      "rope_parameters": {"rope_type": "linear", "rope_theta": 7.0, "factor": 2.0}})")
+                                   .ropes.at(0);
+  QCOMPARE(newer.base, 7.0);
+  const RopeParameters su = decoderOf("phi3", R"({"original_max_position_embeddings": 32, "rope_scaling":
+      {"type": "su", "short_factor": [1,1,1,1,1,1,1,1], "long_factor": [2,2,2,2,2,2,2,2]}})")
+                                .ropes.at(0);
+  QVERIFY(su.kind == RopeKind::LongRope);
+  QCOMPARE(su.originalPositions, 32);
+  QCOMPARE(su.factor, 2.0);
+  const plan::Decoder olmo3 = decoderOf("olmo3", R"({"rope_theta": 99.0, "rope_scaling": {"type": "yarn",
+      "factor": 4.0, "original_max_position_embeddings": 16}})");
+  QVERIFY(olmo3.ropes.at(0).kind == RopeKind::Yarn && olmo3.ropes.at(0).base == 99.0);
+  QVERIFY(olmo3.ropes.at(1).kind == RopeKind::Default && olmo3.ropes.at(1).base == 5e5);
+  // transformers ignores a flat rope_parameters of Gemma 3.
+  const plan::Decoder gemma3 = decoderOf("gemma3_text", R"({"rope_parameters": {"rope_theta": 5.0}})");
+  QCOMPARE(gemma3.ropes.at(0).base, 1e6);
+  QCOMPARE(gemma3.ropes.at(1).base, 1e4);
+  // yarn's truncate counts beside the layer types only.
+  const plan::Decoder nested = decoderOf("gemma3_text", R"({"rope_parameters": {"full_attention":
+      {"rope_type": "yarn", "factor": 2.0, "truncate": false}, "sliding_attention": {"rope_theta": 10.0}}})");
+  QVERIFY(nested.ropes.at(0).truncate && nested.ropes.at(1).base == 10.0);
+  QCOMPARE(decoderOf("seed_oss", R"({"head_dim": "absent"})").layers[0].attention.headDim, 128);
+  QCOMPARE(decoderOf("seed_oss", R"({"head_dim": null})").layers[0].attention.headDim, 16);
+}
+
+void ModelDetail::layerPatterns() {
+  QCOMPARE(pattern(decoderOf("mistral")), std::string("SSSSSSSS"));
+  QCOMPARE(pattern(decoderOf("mistral", R"({"sliding_window": null})")), std::string("FFFFFFFF"));
+  QCOMPARE(decoderOf("mistral", R"({"sliding_window": "absent"})").layers[0].attention.window.value(), 4096);
+  QCOMPARE(pattern(decoderOf("phi3", R"({"sliding_window": "absent"})")), std::string("FFFFFFFF"));
+  QCOMPARE(pattern(decoderOf("qwen2")), std::string("FFFFFFFF"));
+  QCOMPARE(pattern(decoderOf("qwen2", R"({"use_sliding_window": true, "max_window_layers": 5})")),
+           std::string("FFFFFSSS"));
+  QCOMPARE(pattern(decoderOf("gemma2")), std::string("SFSFSFSF"));
+  QCOMPARE(pattern(decoderOf("gemma3_text")), std::string("SSSSSFSS"));
+  QCOMPARE(pattern(decoderOf("gemma4_text", R"({"hidden_size_per_layer_input": 0})")), std::string("SSSSSFSF"));
+  QCOMPARE(pattern(decoderOf("cohere2")), std::string("SSSfSSSf"));
+  QCOMPARE(pattern(decoderOf("cohere2", R"({"sliding_window": null})")), std::string("ffffffff"));
+  QCOMPARE(pattern(decoderOf("exaone4")), std::string("SSSfSSSf"));
+  QCOMPARE(pattern(decoderOf("exaone4", R"({"sliding_window_pattern": "LG"})")), std::string("SfSfSfSf"));
+  QCOMPARE(pattern(decoderOf("exaone4", R"({"sliding_window": null})")), std::string("FFFFFFFF"));
+  QCOMPARE(pattern(decoderOf("smollm3", R"({"sliding_window": null})")), std::string("FFFfFFFf"));
+  QCOMPARE(pattern(decoderOf("olmo3")), std::string("SSSFSSSF"));
+  QCOMPARE(pattern(decoderOf("granitemoehybrid", R"({"layer_types": ["attention","attention","attention","attention",
+      "attention","attention","attention","attention"], "num_local_experts": 0})")),
+           std::string("ffffffff"));
+}
+
+// Even where a score of the best group is negative.
+void ModelDetail::expertsOfOtherGroupsAreNeverChosen() {
+  Weights weights(10);
+  int used = 0;
+  const auto tensor = [&](const at::Tensor& value) {
+    plan::Tensor result;
+    result.name = concat("tensor ", used);
+    result.slot = used++;
+    weights.set(result.slot, value);
+    return result;
+  };
+  plan::Experts experts;
+  experts.routing = plan::Routing::Sigmoid;
+  experts.chosen = experts.groups = 2;
+  experts.router.weight = tensor(at::zeros({4, 1}));
+  experts.correction = tensor(at::tensor({0.4F, -0.7F, -0.2F, -0.2F}));  // scores 0.9, −0.2 | 0.3, 0.3
+  for (const float factor : {1.0F, 10.0F, 100.0F, 1000.0F}) {
+    plan::Mlp mlp;
+    mlp.activation = plan::Activation::Relu;
+    mlp.up.weight = tensor(at::ones({1, 1}));
+    mlp.down.weight = tensor(at::full({1, 1}, factor));
+    experts.experts.push_back(mlp);
+  }
+  const at::Tensor x = at::ones({1, 1});
+  QCOMPARE(applyExperts(weights, experts, x, x).item<float>(), 5.5F);  // half of 1 and of 10
+}
+
+void ModelDetail::runsWithoutFiniteValuesAreErrors() {
+  QTemporaryDir target;
+  const fs::path folder = fs::path(target.path().toStdString()) / "damaged";
+  fs::copy(kCommitted / "llama_plain__bf16", folder);
+  ModelOptions onCpu;
+  onCpu.device = "cpu";
+  const std::vector<std::int64_t> ids{1, 5, 9, 5, 1};
+  QVERIFY(Model::open(folder, onCpu)->run(ids, RunOptions{}).capture != nullptr);
+  struct Damage {
+    const char* tensor;
+    char high;  // with 7F: C0 NaN, 80 infinity
+    const char* says;
+  };
+  for (const Damage& damage : {Damage{"mlp.down_proj", '\xC0', "damaged: the run gives values that are no finite"},
+                               Damage{"mlp.down_proj", '\x80', "damaged: the run gives values that are no finite"},
+                               Damage{"self_attn.q_proj", '\xC0', "q_proj.weight\" holds NaN or infinity"}}) {
+    fs::copy(kCommitted / "llama_plain__bf16", folder, fs::copy_options::overwrite_existing);
+    const fs::path file = folder / "model.safetensors";
+    std::string bytes = readFile(file);
+    const auto source = TensorSource::open(folder);
+    const TensorView& view = source->at(concat("model.layers.1.", damage.tensor, ".weight"));
+    const std::size_t place = bytes.find(std::string(reinterpret_cast<const char*>(view.bytes.data()), 64));
+    QVERIFY(place != std::string::npos);
+    bytes[place] = damage.high;
+    bytes[place + 1] = '\x7F';
+    fs::remove(file);
+    std::ofstream(file, std::ios::binary) << bytes;
+    try {
+      Model::open(folder, onCpu)->run(ids, RunOptions{});
+      QFAIL("it ran");
+    } catch (const Error& error) {
+      QVERIFY2(std::string(error.what()).find(damage.says) != std::string::npos, error.what());
+    }
+  }
 }
 
 void ModelDetail::trainingEqualsPrefill() {

@@ -85,14 +85,32 @@ void RopeTest::goldenFrequencies() {
                                    {18, 1.9461639e-5},
                                    {31, 9.4183065e-8}});
   llama = parameters(RopeKind::Llama3, 128, 5e5, 8, 8192);
-  compare(makeRope(llama, 1, ""), {{28, .0032114461}, {29, .0021665706}, {34, .00017850779}, {63, 3.0689259e-7}});
+  compare(makeRope(llama, 1, ""), {{28, .0032114461},
+                                   {29, .0021665706},
+                                   {32, .00052484602},
+                                   {34, .00017850779},
+                                   {35, 9.5562122e-5},
+                                   {36, 7.7846555e-5},
+                                   {63, 3.0689259e-7}});
   const Rope yarn = makeRope(parameters(RopeKind::Yarn, 128, 1e6, 4, 32768), 1, "");
-  compare(yarn, {{23, .006978306}, {30, .001064361}, {39, 6.4903943e-5}, {40, 4.4456985e-5}, {63, 3.1023444e-7}});
+  compare(yarn, {{23, .006978306},
+                 {24, .0053753215},
+                 {30, .001064361},
+                 {35, .00024625839},
+                 {39, 6.4903943e-5},
+                 {40, 4.4456985e-5},
+                 {63, 3.1023444e-7}});
   QVERIFY(std::abs(yarn.attentionScaling - 1.13862944) < 1e-8);
   RopeParameters gptOss = parameters(RopeKind::Yarn, 64, 1.5e5, 32, 4096);
   gptOss.truncate = false;
   const Rope untruncated = makeRope(gptOss, 1, "");
-  compare(untruncated, {{8, .050813273}, {9, .031705696}, {12, .0067949593}, {17, .00012931869}, {31, 3.0235114e-7}});
+  compare(untruncated, {{8, .050813273},
+                        {9, .031705696},
+                        {12, .0067949593},
+                        {16, .00045648392},
+                        {17, .00012931869},
+                        {18, 3.8308812e-5},
+                        {31, 3.0235114e-7}});
   QVERIFY(std::abs(untruncated.attentionScaling - 1.34657359) < 1e-8);
   RopeParameters ministral = parameters(RopeKind::Yarn, 128, 1e6, 16, 16384);
   ministral.mscale = ministral.mscaleAllDim = 1.0;

@@ -211,12 +211,15 @@ void TestTokenizerTexts::bosOption() {
   const auto adds = Tokenizer::open(kCommitted / "llama3.json");
   QCOMPARE(adds->bos(), std::optional<std::int64_t>(430));
   QCOMPARE(adds->encode("a").ids, (Ids{430, 64}));
+  QCOMPARE(adds->addedBefore(), (Ids{430}));
+  QCOMPARE(adds->addedAfter(), Ids{});
   QCOMPARE(adds->encode("a", Bos::On).ids, (Ids{430, 64}));
   QCOMPARE(adds->encode("a", Bos::Off).ids, (Ids{64}));
   // A typed BOS is one more, as in the library.
   QCOMPARE(adds->encode("<|begin_of_text|>a", Bos::On).ids, (Ids{430, 430, 64}));
   const auto addsNone = Tokenizer::open(kCommitted / "qwen2.json");
   QVERIFY(!addsNone->bos());
+  QCOMPARE(addsNone->addedBefore(), Ids{});
   QVERIFY_EXCEPTION_THROWN(addsNone->encode("a", Bos::On), Error);
 }
 

@@ -149,8 +149,8 @@ class LayerPlanner {
       return linear(prefix_ + names.qkv, rows, a_.hidden, a_.bias.q,
                     a_.qkv == QkvLayout::PerHead ? Part{a_.heads, begin / a_.heads, d} : Part{1, begin, count});
     };
-    result.q = part(0, qRows);
-    result.k = part(qRows, kRows);
+    result.q = paired(part(0, qRows), a_.heads);
+    result.k = paired(part(qRows, kRows), traits_.kvHeads);
     result.v = part(qRows + kRows, kRows);
   }
 
@@ -205,7 +205,8 @@ class LayerPlanner {
       mlp.up = linear(prefix_ + names.up, f, a_.hidden, a_.bias.mlp);
     }
     mlp.down = linear(prefix_ + names.down, a_.hidden, f, a_.bias.mlp);
-    if (mlp.activation == plan::Activation::XIelu) {
+    mlp.xielu = traits_.xielu;
+    if (mlp.activation == plan::Activation::XIelu && !mlp.xielu) {
       mlp.alphaP = tensor(prefix_ + "mlp.act_fn.alpha_p", {1});
       mlp.alphaN = tensor(prefix_ + "mlp.act_fn.alpha_n", {1});
       mlp.beta = tensor(prefix_ + "mlp.act_fn.beta", {});
@@ -232,7 +233,7 @@ class LayerPlanner {
       result.experts.push_back(expertMlp(t, expert));
     }
     if (t.sharedWidth > 0) {
-      result.shared = gatedMlp(prefix_ + t.shared, t.sharedWidth, t);
+      result.shared = gatedMlp(prefix_ + t.shared, t.sharedSuffix, t.sharedWidth, t);
       if (!t.sharedGate.empty()) {
         result.sharedGate = linear(prefix_ + t.sharedGate, 1, a_.hidden, false);
       }
@@ -240,18 +241,19 @@ class LayerPlanner {
     return result;
   }
 
-  plan::Mlp gatedMlp(const std::string& prefix, std::int64_t width, const ExpertTraits& t) const {
+  plan::Mlp gatedMlp(const std::string& prefix, const std::string& suffix, std::int64_t width,
+                     const ExpertTraits& t) const {
     plan::Mlp mlp;
     mlp.activation = t.activation;
-    mlp.gate = linear(prefix + t.gate, width, a_.hidden, false);
-    mlp.up = linear(prefix + t.up, width, a_.hidden, false);
-    mlp.down = linear(prefix + t.down, a_.hidden, width, false);
+    mlp.gate = linear(prefix + t.gate + suffix, width, a_.hidden, false);
+    mlp.up = linear(prefix + t.up + suffix, width, a_.hidden, false);
+    mlp.down = linear(prefix + t.down + suffix, a_.hidden, width, false);
     return mlp;
   }
 
   plan::Mlp expertMlp(const ExpertTraits& t, int expert) const {
     if (t.layout == ExpertLayout::Separate) {
-      return gatedMlp(concat(prefix_, t.prefix, expert, "."), t.width, t);
+      return gatedMlp(concat(prefix_, t.prefix, expert, "."), {}, t.width, t);
     }
     if (t.layout == ExpertLayout::Stacked) {
       return stackedExpert(t, expert);
@@ -286,10 +288,11 @@ class LayerPlanner {
     mlp.swigluLimit = t.swigluLimit;
     const auto slab = [&](const std::string& name, std::int64_t out, std::int64_t in) {
       Linear result;
-      result.weight = tensor(prefix_ + name + ".weight", {t.count, out, in});
+      const std::string stacked = prefix_ + name + t.stackedSuffix;
+      result.weight = tensor(stacked + ".weight", {t.count, out, in});
       result.weight.slab = expert;
       if (t.stackedBias) {
-        result.bias = tensor(prefix_ + name + ".bias", {t.count, out});
+        result.bias = tensor(stacked + ".bias", {t.count, out});
         result.bias.slab = expert;
       }
       return result;

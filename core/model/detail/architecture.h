@@ -56,7 +56,8 @@ enum class ExpertLayout {
   Separate,     ///< one tensor an expert: PREFIX.{e}.gate_proj …
   Fused,        ///< [X, 2F, E] gate rows, then up rows; [X, E, F]
   Interleaved,  ///< gpt-oss: [X, E, 2F] in × out, gate in the even columns; [X, F, E]; with biases
-  Stacked,      ///< GGUF: gate [X, F, E], up [X, F, E], down [X, E, F], under the names of gate, up and down
+  Stacked,      ///< GGUF: gate [X, F, E], up [X, F, E], down [X, E, F], under the names of gate, up and down +
+                ///< stackedSuffix
 };
 
 struct Biases {
@@ -96,6 +97,7 @@ struct ExpertTraits {
   std::string router = "mlp.gate";
   std::string prefix = "mlp.experts.";  ///< Separate
   std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
+  std::string stackedSuffix = "_exps", sharedSuffix;  ///< behind these names: Stacked; the shared expert
   std::string fusedGateUp = "mlp.experts.gate_up_proj", fusedDown = "mlp.experts.down_proj";
   plan::Activation activation = plan::Activation::Silu;
   double swigluAlpha = 0, swigluLimit = 0;
@@ -113,6 +115,7 @@ struct LayerTraits {
   bool experts = false;
   bool valuesAreKeys = false;
   std::optional<int> keysFrom;
+  std::optional<plan::XIeluNumbers> xielu;  ///< GGUF: not tensors there
 };
 
 struct Architecture {

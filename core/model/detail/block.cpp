@@ -14,6 +14,7 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/rsqrt.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/softplus.h>
@@ -27,11 +28,15 @@ namespace headscope {
 namespace {
 
 at::Tensor xielu(const Weights& weights, const plan::Mlp& mlp, const at::Tensor& x) {
-  const at::Tensor beta = weights[mlp.beta];
-  const at::Tensor alphaP = at::softplus(weights[mlp.alphaP]);
-  const at::Tensor alphaN = beta + at::softplus(weights[mlp.alphaN]);
+  const auto number = [&](const plan::Tensor& tensor, double plan::XIeluNumbers::*member) {
+    return tensor ? weights[tensor] : at::scalar_tensor((*mlp.xielu).*member, x.options());
+  };
+  const at::Tensor beta = number(mlp.beta, &plan::XIeluNumbers::beta);
+  const at::Tensor alphaP = at::softplus(number(mlp.alphaP, &plan::XIeluNumbers::alphaP));
+  const at::Tensor alphaN = beta + at::softplus(number(mlp.alphaN, &plan::XIeluNumbers::alphaN));
+  const at::Tensor eps = number(mlp.eps, &plan::XIeluNumbers::eps);
   const at::Tensor positive = alphaP * x * x + beta * x;
-  const at::Tensor negative = (at::expm1(at::minimum(x, weights[mlp.eps])) - x) * alphaN + beta * x;
+  const at::Tensor negative = (at::expm1(at::minimum(x, eps)) - x) * alphaN + beta * x;
   return at::where(x > 0, positive, negative);
 }
 

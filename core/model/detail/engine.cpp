@@ -1,6 +1,7 @@
 #include "core/model/detail/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <thread>
 #include <utility>
 
@@ -50,6 +51,25 @@ void synchronize(const Engine& engine) {
   }
 }
 
+namespace {
+
+// Attention kernels turn rows of NaN into zeros, so that damage in these tensors would not show in a run's results;
+// what other tensors hold does (prefill.cpp).
+void demandFiniteProjections(const Engine& engine) {
+  for (const plan::Layer& layer : engine.decoder().layers) {
+    const plan::Attention& attention = layer.attention;
+    for (const plan::Tensor* tensor : {&attention.q.weight, &attention.q.bias, &attention.k.weight, &attention.k.bias,
+                                       &attention.qNorm.weight, &attention.kNorm.weight}) {
+      if (*tensor && !std::isfinite(engine.weights[*tensor].sum(at::kFloat).item<float>())) {
+        throw Error(engine.files.weights->fileOf(tensor->name).string(),
+                    concat("tensor \"", tensor->name, "\" holds NaN or infinity"));
+      }
+    }
+  }
+}
+
+}  // namespace
+
 Engine loadEngine(const std::filesystem::path& path, const ModelOptions& options, const JobControl& control) {
   Engine engine;
   engine.threads =
@@ -65,6 +85,7 @@ Engine loadEngine(const std::filesystem::path& path, const ModelOptions& options
   engine.weights = loadWeights(
       decoder, engine.files.weights,
       [&](int slot) { return engine.placement.of(decoder.tensorLayers[static_cast<std::size_t>(slot)]); }, control);
+  demandFiniteProjections(engine);
   return engine;
 }
 

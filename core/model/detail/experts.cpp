@@ -1,3 +1,4 @@
+#include <limits>
 #include <tuple>
 
 #include <ATen/TensorOperators.h>
@@ -25,7 +26,7 @@ at::Tensor withinBestGroups(const plan::Experts& experts, const at::Tensor& scor
   const at::Tensor groupScores = std::get<0>(grouped.topk(2, -1)).sum(-1);
   const at::Tensor best = std::get<1>(groupScores.topk(experts.chosenGroups, -1));
   const at::Tensor kept = at::zeros_like(groupScores).scatter(1, best, 1.0);
-  return grouped.masked_fill(kept.unsqueeze(-1) == 0, 0.0).view_as(scores);
+  return grouped.masked_fill(kept.unsqueeze(-1) == 0, -std::numeric_limits<double>::infinity()).view_as(scores);
 }
 
 Choice choose(const Weights& weights, const plan::Experts& experts, const at::Tensor& logits) {

@@ -70,6 +70,11 @@ bool GgufMetadata::has(const std::string& key) const {
   return find(key) != nullptr;
 }
 
+bool GgufMetadata::isArray(const std::string& key) const {
+  const GgufValue* value = find(key);
+  return value != nullptr && std::holds_alternative<GgufArray>(*value);
+}
+
 std::optional<std::int64_t> GgufMetadata::whole(const std::string& key) const {
   const GgufValue* value = find(key);
   if (value == nullptr) {
@@ -115,14 +120,32 @@ std::optional<double> GgufMetadata::number(const std::string& key) const {
 
 std::string GgufMetadata::textOr(const std::string& key, const std::string& fallback) const {
   const GgufValue* value = find(key);
-  const auto* text = value != nullptr ? std::get_if<std::string_view>(value) : nullptr;
-  return text != nullptr && isUtf8(*text) ? std::string(text->substr(0, 60)) : fallback;
+  if (value == nullptr) {
+    return fallback;
+  }
+  const auto* text = std::get_if<std::string_view>(value);
+  if (text == nullptr || !isUtf8(*text)) {
+    fail(key, "is no text");
+  }
+  return std::string(text->substr(0, 60));
 }
 
 bool GgufMetadata::flagOr(const std::string& key, bool fallback) const {
   const GgufValue* value = find(key);
-  const auto* flag = value != nullptr ? std::get_if<bool>(value) : nullptr;
-  return flag != nullptr ? *flag : fallback;
+  if (value == nullptr) {
+    return fallback;
+  }
+  const auto* flag = std::get_if<bool>(value);
+  if (flag == nullptr) {
+    fail(key, "is neither true nor false");
+  }
+  return *flag;
+}
+
+void GgufMetadata::copyNumber(const std::string& key, Json& config, const char* name) const {
+  if (const std::optional<double> value = number(key)) {
+    config[name] = *value;
+  }
 }
 
 }  // namespace headscope

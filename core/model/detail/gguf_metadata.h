@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/files/gguf.h"
+#include "core/files/json.h"
 
 namespace headscope {
 
@@ -19,11 +20,15 @@ class GgufMetadata {
   std::string name() const;  ///< general.name, or empty
 
   bool has(const std::string& key) const;
+  bool isArray(const std::string& key) const;
   std::int64_t integer(const std::string& key, std::int64_t low, std::int64_t high) const;
   std::int64_t integerOr(const std::string& key, std::int64_t fallback, std::int64_t low, std::int64_t high) const;
   std::optional<double> number(const std::string& key) const;
   std::string textOr(const std::string& key, const std::string& fallback) const;
   bool flagOr(const std::string& key, bool fallback) const;
+
+  /// config[name] = number(key), if the key is there.
+  void copyNumber(const std::string& key, Json& config, const char* name) const;
 
  private:
   const GgufValue* find(const std::string& key) const;

@@ -6,7 +6,9 @@
 #include "core/base/error.h"
 #include "core/files/dequantize.h"
 #include "core/files/gguf.h"
+#include "core/files/gguf_reader.h"
 #include "core/model/detail/config.h"
+#include "core/model/detail/gguf_architecture.h"
 #include "core/model/detail/gguf_metadata.h"
 #include "core/model/families/families.h"
 
@@ -14,162 +16,6 @@ namespace headscope {
 namespace {
 
 constexpr std::int64_t kSizeLimit = std::int64_t{1} << 31;
-
-/// One architecture of llama.cpp: the family that it belongs to, and what its files hold differently.
-struct GgufArchitecture {
-  const char* name;
-  const char* modelType;
-  bool pairedRows;  ///< q and k rows are stored for a rotation of neighbouring dims
-  void (*keys)(const GgufMetadata& metadata, const GgufFile& file, Json& config);  ///< more keys for the family
-  void (*adapt)(Architecture& architecture);
-};
-
-void copyNumber(const GgufMetadata& metadata, const char* from, Json& config, const char* to) {
-  if (const std::optional<double> value = metadata.number(from)) {
-    config[to] = *value;
-  }
-}
-
-void noKeys(const GgufMetadata&, const GgufFile&, Json&) {}
-void asIs(Architecture&) {}
-
-// --- keys ---------------------------------------------------------------------------------------------------------
-
-void expertKeys(const GgufMetadata& metadata, const GgufFile&, Json& config) {
-  config["num_experts"] = config["num_local_experts"] = metadata.integer("expert_count", 1, 1024);
-  config["num_experts_per_tok"] = metadata.integer("expert_used_count", 1, 1024);
-  if (metadata.has("expert_feed_forward_length")) {
-    config["moe_intermediate_size"] = metadata.integer("expert_feed_forward_length", 1, kSizeLimit);
-  }
-}
-
-// Mixtral's files say "llama" too.
-void llamaKeys(const GgufMetadata& metadata, const GgufFile& file, Json& config) {
-  if (metadata.integerOr("expert_count", 0, 0, 1024) > 0) {
-    config["model_type"] = "mixtral";
-    expertKeys(metadata, file, config);
-  }
-}
-
-// llama.cpp renormalises the chosen experts of Qwen 3 whatever the file says: released configurations do as well.
-void qwen3MoeKeys(const GgufMetadata& metadata, const GgufFile& file, Json& config) {
-  expertKeys(metadata, file, config);
-  config["norm_topk_prob"] = true;
-}
-
-// The scale is D^-0.5, but (E/H)^-0.5 for the 27B models, which are known by their number of layers.
-void gemma2Keys(const GgufMetadata& metadata, const GgufFile&, Json& config) {
-  copyNumber(metadata, "attn_logit_softcapping", config, "attn_logit_softcapping");
-  copyNumber(metadata, "final_logit_softcapping", config, "final_logit_softcapping");
-  const bool largest = config.at("num_hidden_layers") == 46;
-  config["query_pre_attn_scalar"] =
-      largest ? config.at("hidden_size").get<double>() / config.at("num_attention_heads").get<double>()
-              : config.at("head_dim").get<double>();
-}
-
-void gemma3Keys(const GgufMetadata& metadata, const GgufFile&, Json& config) {
-  const bool largest = config.at("num_hidden_layers") == 62;
-  config["query_pre_attn_scalar"] =
-      largest ? config.at("hidden_size").get<double>() / config.at("num_attention_heads").get<double>()
-              : config.at("head_dim").get<double>();
-  config["sliding_window_pattern"] = 6;
-  copyNumber(metadata, "final_logit_softcapping", config, "final_logit_softcapping");
-  copyNumber(metadata, "rope.freq_base_swa", config, "rope_local_base_freq");
-}
-
-void gptNeoxKeys(const GgufMetadata& metadata, const GgufFile&, Json& config) {
-  config["use_parallel_residual"] = metadata.flagOr("use_parallel_residual", true);
-  config["rotary_emb_base"] = config.at("rope_theta");
-  config["rotary_pct"] = config.value("partial_rotary_factor", 1.0);
-}
-
-void stablelmKeys(const GgufMetadata&, const GgufFile& file, Json& config) {
-  config["use_parallel_residual"] = file.find("blk.0.ffn_norm.weight") == nullptr;
-  config["qk_layernorm"] = file.find("blk.0.attn_q_norm.weight") != nullptr;
-}
-
-void olmoKeys(const GgufMetadata& metadata, const GgufFile&, Json& config) {
-  copyNumber(metadata, "attention.clamp_kqv", config, "clip_qkv");
-}
-
-void graniteKeys(const GgufMetadata& metadata, const GgufFile&, Json& config) {
-  copyNumber(metadata, "attention.scale", config, "attention_multiplier");
-  copyNumber(metadata, "embedding_scale", config, "embedding_multiplier");
-  copyNumber(metadata, "residual_scale", config, "residual_multiplier");
-  copyNumber(metadata, "logit_scale", config, "logits_scaling");
-}
-
-void graniteMoeKeys(const GgufMetadata& metadata, const GgufFile& file, Json& config) {
-  graniteKeys(metadata, file, config);
-  expertKeys(metadata, file, config);
-}
-
-void cohereKeys(const GgufMetadata& metadata, const GgufFile& file, Json& config) {
-  copyNumber(metadata, "logit_scale", config, "logit_scale");
-  config["use_qk_norm"] = file.find("blk.0.attn_q_norm.weight") != nullptr;
-}
-
-// --- what is stored differently -----------------------------------------------------------------------------------
-
-// The converter has added the 1 of 1 + w.
-void onesAdded(Architecture& a) {
-  a.norm = a.norm == NormForm::RmsPlusOne ? NormForm::Rms : a.norm;
-  a.qkNormForm = a.qkNormForm == NormForm::RmsPlusOne ? NormForm::Rms : a.qkNormForm;
-}
-
-void fusedInUp(Architecture& a) {
-  a.names.gateUp = "ffn_up";
-}
-void rowsRegrouped(Architecture& a) {
-  a.qkv = QkvLayout::Concatenated;
-}
-
-void normsStacked(Architecture& a) {
-  a.qkNorm = a.qkNorm == QkNormForm::StackedPerHead ? QkNormForm::OwnPerHead : a.qkNorm;
-}
-
-void gptOssBiases(Architecture& a) {
-  a.experts->stackedBias = true;
-}
-
-constexpr GgufArchitecture kArchitectures[] = {
-    {"llama", "llama", true, llamaKeys, asIs},
-    {"qwen2", "qwen2", false, noKeys, asIs},
-    {"qwen3", "qwen3", false, noKeys, asIs},
-    {"qwen3moe", "qwen3_moe", false, qwen3MoeKeys, asIs},
-    {"smollm3", "smollm3", true, noKeys, asIs},
-    {"ernie4_5", "ernie4_5", false, noKeys, asIs},
-    {"phi2", "phi", false, noKeys, asIs},
-    {"phi3", "phi3", false, noKeys, fusedInUp},
-    {"gemma", "gemma", false, noKeys, onesAdded},
-    {"gemma2", "gemma2", false, gemma2Keys, onesAdded},
-    {"gemma3", "gemma3_text", false, gemma3Keys, onesAdded},
-    {"gptneox", "gpt_neox", false, gptNeoxKeys, rowsRegrouped},
-    {"stablelm", "stablelm", false, stablelmKeys, normsStacked},
-    {"starcoder2", "starcoder2", false, noKeys, asIs},
-    {"olmo", "olmo", true, olmoKeys, asIs},
-    {"olmo2", "olmo2", false, noKeys, asIs},
-    {"granite", "granite", true, graniteKeys, asIs},
-    {"granitemoe", "granitemoe", true, graniteMoeKeys, asIs},
-    {"command-r", "cohere", false, cohereKeys, asIs},
-    {"cohere2", "cohere2", false, cohereKeys, asIs},
-    {"chatglm", "glm", false, noKeys, fusedInUp},
-    {"glm4", "glm4", false, noKeys, fusedInUp},
-    {"gpt-oss", "gpt_oss", false, expertKeys, gptOssBiases},
-};
-
-const GgufArchitecture& findArchitecture(const GgufMetadata& metadata, const std::string& where) {
-  for (const GgufArchitecture& architecture : kArchitectures) {
-    if (metadata.architecture() == architecture.name) {
-      return architecture;
-    }
-  }
-  throw Error(where,
-              concat("architecture \"", metadata.architecture(),
-                     "\" is not covered as GGUF: the plain Hugging "
-                     "Face folder may be, or a description of its tensors is needed"),
-              ErrorKind::Unsupported);
-}
 
 // --- metadata to configuration ------------------------------------------------------------------------------------
 
@@ -188,63 +34,101 @@ std::vector<double> divisors(const GgufFile& file, const char* name) {
   return {floats.begin(), floats.end()};
 }
 
+// The share of a head's dims for which int(dim · share), as families compute it, is `rotated`.
+double rotatedShare(std::int64_t rotated, std::int64_t dim) {
+  const double share = static_cast<double>(rotated) / static_cast<double>(dim);
+  return static_cast<std::int64_t>(static_cast<double>(dim) * share) < rotated ? std::nextafter(share, 1.0) : share;
+}
+
+// yarn's factor on cos and sin. ggml: attn_factor · (1 + 0.1 · ln factor), and with a log multiplier the latter over
+// (1 + 0.1 · multiplier · ln factor), which is transformers' mscale / mscale_all_dim.
+double yarnAttention(const GgufMetadata& metadata, double factor) {
+  if (const std::optional<double> given = metadata.number("rope.scaling.yarn_attn_factor")) {
+    return *given;
+  }
+  const double growth = factor > 1 ? 0.1 * std::log(factor) : 0.0;
+  const double multiplier = metadata.number("rope.scaling.yarn_log_multiplier").value_or(0.0);
+  return metadata.number("rope.scaling.attn_factor").value_or(1.0) * (1 + growth) / (1 + multiplier * growth);
+}
+
+Json yarnKeys(const GgufMetadata& metadata, double factor) {
+  Json scaling{{"rope_type", "yarn"}, {"factor", factor}, {"attention_factor", yarnAttention(metadata, factor)}};
+  metadata.copyNumber("rope.scaling.yarn_beta_fast", scaling, "beta_fast");
+  metadata.copyNumber("rope.scaling.yarn_beta_slow", scaling, "beta_slow");
+  return scaling;
+}
+
+// A dictionary as in rope_scaling; null if there is no scaling. Without a type a factor is a linear one.
+Json scalingKeys(const GgufMetadata& metadata, const GgufFile& file) {
+  const std::optional<double> factor =
+      metadata.number(metadata.has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear");
+  const std::string type = metadata.textOr("rope.scaling.type", "linear");
+  const std::vector<double> shortFactors = divisors(file, "rope_factors_short.weight");
+  const std::vector<double> longFactors = divisors(file, "rope_factors_long.weight");
+  if (type != "none" && type != "linear" && type != "yarn" && type != "longrope") {
+    throw Error(file.path().string(),
+                concat("RoPE scaling \"", type, "\" is not known here: its frequencies can't be reproduced"),
+                ErrorKind::Unsupported);
+  }
+  if (type == "longrope" && shortFactors.empty()) {
+    throw Error(file.path().string(), "RoPE scaling \"longrope\" needs the tensor \"rope_factors_short.weight\"");
+  }
+  Json scaling;
+  if (!shortFactors.empty()) {
+    scaling = {{"rope_type", "longrope"}, {"short_factor", shortFactors}, {"long_factor", longFactors}};
+    metadata.copyNumber("rope.scaling.attn_factor", scaling, "attention_factor");
+  } else if (type != "none" && factor && *factor != 1 && *factor != 0) {
+    scaling = type == "yarn" ? yarnKeys(metadata, *factor) : Json{{"rope_type", "linear"}, {"factor", *factor}};
+  }
+  if (!scaling.is_null() && metadata.has("rope.scaling.original_context_length")) {
+    scaling["original_max_position_embeddings"] =
+        metadata.integer("rope.scaling.original_context_length", 1, kSizeLimit);
+  }
+  return scaling;
+}
+
 void ropeKeys(const GgufMetadata& metadata, const GgufFile& file, Json& config) {
   config["rope_theta"] = metadata.number("rope.freq_base").value_or(10000.0);
   const std::int64_t dim = config.at("head_dim").get<std::int64_t>();
-  const std::int64_t rotated = metadata.integerOr("rope.dimension_count", dim, 0, dim);
-  if (rotated != dim) {
-    config["partial_rotary_factor"] = static_cast<double>(rotated) / static_cast<double>(dim);
+  config["partial_rotary_factor"] = rotatedShare(metadata.integerOr("rope.dimension_count", dim, 0, dim), dim);
+  Json scaling = scalingKeys(metadata, file);
+  if (!scaling.is_null()) {
+    config["rope_scaling"] = std::move(scaling);
   }
-  const std::string type = metadata.textOr("rope.scaling.type", "none");
-  const std::optional<double> factor =
-      metadata.number(metadata.has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear");
-  const std::vector<double> shortFactors = divisors(file, "rope_factors_short.weight");
-  Json scaling = Json::object();
-  if (!shortFactors.empty()) {
-    scaling["rope_type"] = "longrope";
-    scaling["short_factor"] = shortFactors;
-    scaling["long_factor"] = divisors(file, "rope_factors_long.weight");
-    copyNumber(metadata, "rope.scaling.attn_factor", scaling, "attention_factor");
-  } else if (type != "none" && factor && *factor != 1) {
-    scaling["rope_type"] = type;
-    scaling["factor"] = *factor;
-  }
-  if (type == "yarn" && factor) {
-    // ggml: attn_factor · (1 + 0.1 · ln factor)
-    scaling["attention_factor"] =
-        metadata.number("rope.scaling.attn_factor").value_or(1.0) * (*factor > 1 ? 1 + 0.1 * std::log(*factor) : 1.0);
-    copyNumber(metadata, "rope.scaling.yarn_beta_fast", scaling, "beta_fast");
-    copyNumber(metadata, "rope.scaling.yarn_beta_slow", scaling, "beta_slow");
-  }
-  if (metadata.has("rope.scaling.original_context_length")) {
-    const std::int64_t original = metadata.integer("rope.scaling.original_context_length", 1, kSizeLimit);
-    scaling["original_max_position_embeddings"] = original;
-  }
-  if (scaling.contains("rope_type")) {
-    config["rope_scaling"] = scaling;
-  }
+}
+
+// Layers in front of the heads that predict several tokens at once (which llama.cpp does not run either).
+std::int64_t layerCount(const GgufMetadata& metadata, const GgufFile& file) {
+  const auto limit = static_cast<std::int64_t>(file.tensors().size());
+  const std::int64_t blocks = metadata.integer("block_count", 1, limit);
+  return blocks - metadata.integerOr("nextn_predict_layers", 0, 0, blocks - 1);
+}
+
+// MLP width; files whose layers all are experts may state the experts' only.
+std::int64_t mlpWidth(const GgufMetadata& metadata) {
+  const bool expertsOnly = !metadata.has("feed_forward_length") && metadata.has("expert_feed_forward_length");
+  return metadata.integer(expertsOnly ? "expert_feed_forward_length" : "feed_forward_length", 1, kSizeLimit);
 }
 
 Json configuration(const GgufArchitecture& architecture, const GgufMetadata& metadata, const GgufFile& file) {
   const GgufTensor& embedding = file.at("token_embd.weight");
   Json config = Json::object();
   config["model_type"] = architecture.modelType;
-  config["num_hidden_layers"] = metadata.integer("block_count", 1, static_cast<std::int64_t>(file.tensors().size()));
+  config["num_hidden_layers"] = layerCount(metadata, file);
   const std::int64_t hidden = metadata.integer("embedding_length", 1, kSizeLimit);
   const std::int64_t heads = metadata.integer("attention.head_count", 1, 1 << 16);
   config["hidden_size"] = hidden;
   config["num_attention_heads"] = heads;
   config["num_key_value_heads"] = metadata.integerOr("attention.head_count_kv", heads, 1, 1 << 16);
   config["head_dim"] = metadata.integerOr("attention.key_length", hidden / heads, 1, 1 << 16);
-  config["intermediate_size"] = metadata.integer("feed_forward_length", 1, kSizeLimit);
+  config["intermediate_size"] = mlpWidth(metadata);
   config["vocab_size"] = embedding.shape.empty() ? 0 : embedding.shape.front();
   config["max_position_embeddings"] = metadata.integerOr("context_length", 1, 1, kSizeLimit);
   config["tie_word_embeddings"] = file.find("output.weight") == nullptr;
   for (const char* key : {"rms_norm_eps", "layer_norm_eps", "norm_epsilon", "norm_eps"}) {
-    copyNumber(metadata,
-               metadata.has("attention.layer_norm_rms_epsilon") ? "attention.layer_norm_rms_epsilon"
-                                                                : "attention.layer_norm_epsilon",
-               config, key);
+    metadata.copyNumber(metadata.has("attention.layer_norm_rms_epsilon") ? "attention.layer_norm_rms_epsilon"
+                                                                         : "attention.layer_norm_epsilon",
+                        config, key);
   }
   if (metadata.has("attention.sliding_window")) {
     config["sliding_window"] = metadata.integer("attention.sliding_window", 0, kSizeLimit);
@@ -286,12 +170,21 @@ TensorNames ggufNames(const Architecture& a, const GgufFile& file) {
 void renameExperts(ExpertTraits& experts) {
   experts.layout = ExpertLayout::Stacked;
   experts.router = "ffn_gate_inp";
-  experts.gate = "ffn_gate_exps";
-  experts.up = "ffn_up_exps";
-  experts.down = "ffn_down_exps";
+  experts.gate = "ffn_gate";
+  experts.up = "ffn_up";
+  experts.down = "ffn_down";
+  experts.shared.clear();
+  experts.sharedSuffix = "_shexp";
+  if (!experts.sharedGate.empty()) {
+    experts.sharedGate = "ffn_gate_inp_shexp";
+  }
+  if (!experts.correction.empty()) {
+    experts.correction = "exp_probs_b.bias";
+  }
 }
 
-// The file says by its tensors which biases there are, and whether q, k and v are one tensor.
+// The file says by its tensors which biases there are, whether q, k and v are one tensor, and which layers have
+// experts.
 void followTensors(Architecture& a, const GgufFile& file) {
   const auto there = [&](const std::string& name) { return file.find("blk.0." + name) != nullptr; };
   if (a.qkv == QkvLayout::Separate && !there("attn_q.weight") && there("attn_qkv.weight")) {
@@ -304,6 +197,9 @@ void followTensors(Architecture& a, const GgufFile& file) {
   a.bias.o = there("attn_output.bias");
   a.bias.mlp = there("ffn_down.bias");
   a.bias.head = file.find("output.bias") != nullptr;
+  for (std::size_t i = 0; a.experts && i < a.layer.size(); ++i) {
+    a.layer[i].experts = file.find(concat("blk.", i, ".ffn_gate_inp.weight")) != nullptr;
+  }
   // llama3 scaling, worked out per dim.
   const std::vector<double> factors = divisors(file, "rope_freqs.weight");
   if (!factors.empty() && !a.ropes.empty()) {
@@ -313,18 +209,47 @@ void followTensors(Architecture& a, const GgufFile& file) {
   }
 }
 
+// What the metadata may ask for that no family here does.
+void refuseUncovered(const GgufMetadata& metadata, const GgufFile& file, const std::string& where) {
+  if (!metadata.flagOr("attention.causal", true)) {
+    throw Error(where, "attention is not causal: only causal attention is shown here", ErrorKind::Unsupported);
+  }
+  if (metadata.isArray("rope.dimension_sections")) {
+    const std::vector<std::int64_t> sections = GgufReader(file).integers(".rope.dimension_sections", 16);
+    if (sections.size() > 1 && sections[0] > 0 && sections[1] > 0) {
+      throw Error(where, "RoPE has sections for the axes of images: these positions can't be reproduced",
+                  ErrorKind::Unsupported);
+    }
+  }
+}
+
+// Pairs of neighbouring rows are those of a rotation of all dims.
+void requireWholeRotation(const Architecture& a) {
+  for (const RopeParameters& rope : a.ropes) {
+    if (a.pairedRows && rope.rotaryDims() != rope.headDim) {
+      throw Error(a.where,
+                  concat("only ", rope.rotaryDims(), " of ", rope.headDim,
+                         " dims rotate, and rows of q and k are stored in pairs: their order is not known"),
+                  ErrorKind::Unsupported);
+    }
+  }
+}
+
 }  // namespace
 
 ModelFiles openGguf(const std::filesystem::path& path) {
   const std::shared_ptr<const GgufFile> file = GgufFile::open(path);
   const std::string where = path.string();
   const GgufMetadata metadata(*file);
-  const GgufArchitecture& kind = findArchitecture(metadata, where);
+  const GgufArchitecture& kind = findGgufArchitecture(metadata, where);
+  refuseUncovered(metadata, *file, where);
   const Config config(configuration(kind, metadata, *file), where, static_cast<std::int64_t>(file->tensors().size()));
   Architecture a = readArchitecture(config);
   a.names = ggufNames(a, *file);
-  kind.adapt(a);
+  kind.adapt(metadata, *file, a);
   a.pairedRows = kind.pairedRows;
+  requireWholeRotation(a);
+  a.scale = metadata.number("attention.scale").value_or(a.scale);
   if (a.experts) {
     renameExperts(*a.experts);
   }

@@ -92,11 +92,17 @@ enum class Activation {
   ClampedSwiglu,  ///< gpt-oss: (min(up, c) + 1) · gate·σ(α·gate), both clamped
 };
 
+/// xIELU's parameters where a file has them as metadata; the alphas before softplus.
+struct XIeluNumbers {
+  double alphaP = 0, alphaN = 0, beta = 0, eps = 0;
+};
+
 struct Mlp {
   Linear gate;  ///< none: y = down(act(up(x)))
   Linear up, down;
   Activation activation = Activation::Silu;
-  Tensor alphaP, alphaN, beta, eps;         ///< XIelu
+  Tensor alphaP, alphaN, beta, eps;  ///< XIelu; or
+  std::optional<XIeluNumbers> xielu;
   double swigluAlpha = 0, swigluLimit = 0;  ///< ClampedSwiglu
 
   explicit operator bool() const noexcept { return static_cast<bool>(up); }

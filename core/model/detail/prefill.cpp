@@ -77,6 +77,7 @@ class Prefill {
     for (int layer = 0; layer < engine_.layers(); ++layer) {
       runLayer(layer, x, extra);
     }
+    demandFinite(x);
     runHead(x, ids);
     finishCapture();
     synchronize(engine_);
@@ -204,6 +205,17 @@ class Prefill {
       const at::Tensor floats = rows.to(at::kCPU, at::kFloat).contiguous();
       options_.hidden(layer, first, {floats.const_data_ptr<float>(), static_cast<std::size_t>(floats.numel())});
     }
+  }
+
+  // One NaN or infinity anywhere spreads to the end of the residual stream: maps of such a run would show nothing true.
+  void demandFinite(const at::Tensor& x) const {
+    if (std::isfinite(x.sum(at::kFloat).item<float>())) {
+      return;
+    }
+    const std::string reason = engine_.type() == at::kHalf
+                                   ? "the weights hold NaN or infinity, or values exceed 65504, the limit of f16"
+                                   : "the weights hold NaN or infinity";
+    throw Error(engine_.files.path.string(), concat("the run gives values that are no finite numbers: ", reason));
   }
 
   // Final norm, head and loss, by blocks: never [tokens, V] at once unless the logits were asked for.

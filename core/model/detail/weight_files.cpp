@@ -116,6 +116,15 @@ class GgufWeights : public WeightFiles {
     return stored;
   }
 
+  // To ggml, dimensions that a file leaves out are 1: [E] is [1, E].
+  bool fits(const std::vector<std::int64_t>& stored, const std::vector<std::int64_t>& asked) const override {
+    const auto significant = [](const std::vector<std::int64_t>& shape) {
+      const auto first = std::find_if(shape.begin(), shape.end(), [](std::int64_t size) { return size != 1; });
+      return std::vector<std::int64_t>(first, shape.end());
+    };
+    return significant(stored) == significant(asked);
+  }
+
   std::filesystem::path fileOf(const std::string&) const override { return file_->path(); }
 
   void readRows(const std::string& name, std::int64_t first, std::int64_t count, float* target) const override {
@@ -153,7 +162,7 @@ void checkTensor(const plan::Tensor& tensor, const std::string& name, const Weig
   if (!stored->readable) {
     throw Error(file, concat("tensor \"", name, "\" has the type ", stored->type, ", which can't be read as weights"));
   }
-  if (stored->shape != tensor.shape) {
+  if (!files.fits(stored->shape, tensor.shape)) {
     throw Error(file, concat("tensor \"", name, "\" has the shape ", shapeText(stored->shape),
                              ", but the configuration asks for ", shapeText(tensor.shape)));
   }

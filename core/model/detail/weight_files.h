@@ -32,6 +32,10 @@ class WeightFiles {
   virtual ~WeightFiles() = default;
 
   virtual std::optional<StoredTensor> find(const std::string& name) const = 0;
+  /// Whether a tensor of the shape `stored` is one of the shape `asked`, with the same elements in the same order.
+  virtual bool fits(const std::vector<std::int64_t>& stored, const std::vector<std::int64_t>& asked) const {
+    return stored == asked;
+  }
   virtual std::filesystem::path fileOf(const std::string& name) const = 0;
   /// Rows (along the last axis) [first, first + count) as float32. May be called from several threads.
   virtual void readRows(const std::string& name, std::int64_t first, std::int64_t count, float* target) const = 0;

@@ -46,11 +46,11 @@ class Loader {
 
   at::Tensor load(const plan::Tensor& tensor, const Place& place) {
     if (tensor.stacked.empty()) {
-      return takeOwned(stored(tensor.name, place), tensor);
+      return takeOwned(stored(tensor.name, place).view(tensor.shape), tensor);
     }
-    std::vector<at::Tensor> parts{stored(tensor.name, place)};
+    std::vector<at::Tensor> parts{stored(tensor.name, place).view(tensor.shape)};
     for (const std::string& name : tensor.stacked) {
-      parts.push_back(stored(name, place));
+      parts.push_back(stored(name, place).view(tensor.shape));
     }
     return at::stack(parts);
   }
