@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "core/base/thread_priority.h"
 #include "core/maps/gpu_maps.h"
 #include "core/maps/head_shelf.h"
 #include "core/maps/parallel.h"
@@ -181,6 +182,9 @@ struct TileService::State {
 };
 
 void TileService::State::run(const std::stop_token& stop) {
+  if (options.background) {
+    giveWay();
+  }
   cleanVectorState();
   control.stop = stop;
   while (!stop.stop_requested()) {

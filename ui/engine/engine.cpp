@@ -21,6 +21,7 @@ EngineParts EngineParts::real() {
     return Model::open(path, options, control);
   };
   parts.openTokenizer = [](const std::filesystem::path& path) { return Tokenizer::openIfPresent(path); };
+  parts.tiles.background = true;
   return parts;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/job_control.h"
+#include "core/base/thread_priority.h"
 
 namespace headscope::ui {
 
@@ -77,6 +78,7 @@ void JobQueue::waitIdle() {
 }
 
 void JobQueue::run(const std::stop_token& stop) {
+  giveWay();
   std::unique_lock lock(mutex_);
   while (wake_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
     Job job = std::move(waiting_.front());

@@ -1,7 +1,8 @@
 #pragma once
 
 // One thread that works off jobs in order. Jobs carry a tag; of each tag only the newest counts: submitting drops the
-// waiting job of the same tag and asks the running one to stop. No Qt here, so that ThreadSanitizer sees every lock.
+// waiting job of the same tag and asks the running one to stop. The thread, and those that a job starts, give way to
+// the window's. No Qt here, so that ThreadSanitizer sees every lock.
 
 #include <condition_variable>
 #include <cstdint>

@@ -52,6 +52,7 @@ QCPRange TilePlottable::getValueRange(bool& foundRange, QCP::SignDomain domain, 
 
 void TilePlottable::draw(QCPPainter* painter) {
   if (tokens_ <= 0) {
+    painter->fillRect(mKeyAxis.data()->axisRect()->rect(), theme().noValue);
     return;
   }
   // From here on in device pixels, on the screen and in an exported image alike.
