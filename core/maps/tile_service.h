@@ -9,7 +9,7 @@
 // off, then one ring around the views and the levels next to them are prefetched.
 //
 // Work: one thread of its own decides what comes next, and cuts it into pieces that run on all cores
-// (core/maps/parallel.h). A new view is looked at between two pieces, a few milliseconds apart.
+// (core/base/parallel.h). A new view is looked at between two pieces, a few milliseconds apart.
 
 #include <cstdint>
 #include <functional>

@@ -1,7 +1,7 @@
 // The wall: all heads of a capture as thumbnails, sampled and exact.
 //   bench_thumbnails [--tokens 8192] [--dim 64] [--layers 32] [--heads 32] [--kv-heads 8] [--rounds 5] [--exact 16]
 
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 #include "core/maps/thumbnails.h"
 #include "tests/benchmarks/measure.h"
 #include "tests/support/large_capture.h"
