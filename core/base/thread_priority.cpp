@@ -8,12 +8,13 @@
 
 namespace headscope {
 
-void giveWay() noexcept {
+void giveWay(Patience patience) noexcept {
 #ifdef __linux__
-  // On Linux the nice value belongs to a thread, and a new thread takes over that of its creator. 5 is a third of the
-  // normal share: enough for frames in time, and not so little that another program's work stops ours.
-  constexpr int kNice = 5;
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
+  // On Linux the nice value belongs to a thread, and a new thread takes over that of its creator. 4 is two fifths of
+  // the normal share: enough for frames in time, and not so little that another program's work stops ours.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), patience == Patience::Shown ? 4 : 10);
+#else
+  static_cast<void>(patience);
 #endif
 }
 

@@ -9,7 +9,7 @@ namespace headscope {
 
 void TileService::State::run(const std::stop_token& stop) {
   if (options.background) {
-    giveWay();
+    giveWay(Patience::Shown);
   }
   cleanVectorState();
   control.stop = stop;

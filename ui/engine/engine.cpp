@@ -39,7 +39,7 @@ Engine::Private::Private(Engine* owner, EngineParts chosen) : q(owner), parts(st
   startTiles();
   modelQueue = std::make_unique<JobQueue>();
   fileQueue = std::make_unique<JobQueue>();
-  scoresQueue = std::make_unique<JobQueue>();
+  scoresQueue = std::make_unique<JobQueue>(Patience::Background);
   detailQueue = std::make_unique<JobQueue>();
   rowQueue = std::make_unique<JobQueue>();
 }

@@ -13,6 +13,8 @@
 #include <string>
 #include <thread>
 
+#include "core/base/thread_priority.h"
+
 namespace headscope::ui {
 
 class JobQueue {
@@ -24,7 +26,7 @@ class JobQueue {
     std::function<void()> dropped;  ///< called instead of `work` if the job never started; may be empty
   };
 
-  JobQueue();
+  explicit JobQueue(Patience patience = Patience::Shown);
   ~JobQueue();  ///< drops what waits, stops what runs, joins
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
@@ -42,6 +44,7 @@ class JobQueue {
   template <typename Condition>
   void cancelIf(Condition condition);
 
+  Patience patience_;
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;
   std::deque<Job> waiting_;

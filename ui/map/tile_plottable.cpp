@@ -99,6 +99,7 @@ void TilePlottable::compose(QImage& image, const MapFrame& frame) {
       }
     }
   }
+  tilesShown_ = static_cast<int>(parts.size());
   TileImages::Coloring coloring;
   coloring.map = &ColorMap::named(style_.colorMap);
   coloring.range = colorRange();
