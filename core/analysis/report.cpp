@@ -6,7 +6,7 @@
 #include <mutex>
 #include <numeric>
 
-#include "core/analysis/parallel_jobs.h"
+#include "core/base/parallel.h"
 
 namespace headscope {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 #include "core/maps/pooling.h"
 
 namespace headscope {

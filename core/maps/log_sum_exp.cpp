@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 
 namespace headscope {
 

@@ -6,7 +6,7 @@
 
 #include "core/capture/prepared_rows.h"
 #include "core/maps/log_sum_exp.h"
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 
 namespace headscope {
 namespace {

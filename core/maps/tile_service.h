@@ -9,7 +9,7 @@
 // off, then one ring around the views and the levels next to them are prefetched.
 //
 // Work: one thread of its own decides what comes next, and cuts it into pieces that run on all cores
-// (core/maps/parallel.h). A new view is looked at between two pieces, a few milliseconds apart.
+// (core/base/parallel.h). A new view is looked at between two pieces, a few milliseconds apart.
 
 #include <cstdint>
 #include <functional>
@@ -90,6 +90,7 @@ class TileService {
     std::uint64_t headBytes = std::uint64_t{512} << 20;  ///< of prepared heads (q and k after RoPE)
     int previewRows = 1;                                 ///< sampled rows of each cell of a preview
     bool prefetch = true;
+    bool background = false;  ///< its threads give way to the program's other ones (core/base/thread_priority.h)
     std::shared_ptr<GpuMaps> gpu = {};  ///< computes coarse tiles, if given (core/maps/gpu_maps.h)
   };
 

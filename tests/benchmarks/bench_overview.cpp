@@ -16,7 +16,7 @@
 
 #include "core/maps/attention_map.h"
 #include "core/maps/log_sum_exp.h"
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 #include "core/maps/tile_service.h"
 #include "tests/benchmarks/measure.h"
 #include "tests/support/large_capture.h"

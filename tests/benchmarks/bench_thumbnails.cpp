@@ -1,38 +1,12 @@
 // The wall: all heads of a capture as thumbnails, sampled and exact.
 //   bench_thumbnails [--tokens 8192] [--dim 64] [--layers 32] [--heads 32] [--kv-heads 8] [--rounds 5] [--exact 16]
 
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 #include "core/maps/thumbnails.h"
 #include "tests/benchmarks/measure.h"
-#include "tests/support/large_capture.h"
+#include "tests/benchmarks/random_capture.h"
 
 using namespace headscope;
-
-namespace {
-
-// Random numbers, and an lse that is about right: neither matters for the time.
-std::shared_ptr<const Capture> randomCapture(const test::SyntheticCapture& options) {
-  CaptureBuilder builder(test::syntheticHeader(options), options.tokens, test::syntheticOptions(options));
-  test::CheapNormal random(1);
-  for (int layer = 0; layer < options.layers; ++layer) {
-    const CaptureBuilder::Target target = builder.target(layer);
-    const std::int64_t rows = options.tokens * options.dim;
-    for (std::int64_t i = 0; i < options.heads * rows; ++i) {
-      test::storeFloat(target.q, options.type, static_cast<std::size_t>(i), random());
-    }
-    for (std::int64_t i = 0; i < options.kvHeads * rows; ++i) {
-      test::storeFloat(target.k, options.type, static_cast<std::size_t>(i), random());
-    }
-    for (std::int64_t i = 0; i < options.heads * options.tokens; ++i) {
-      target.lse[i] = std::log(static_cast<float>(i % options.tokens + 1)) + 0.5f;
-    }
-    builder.finishLayer(layer);
-  }
-  builder.finish();
-  return builder.capture();
-}
-
-}  // namespace
 
 int main(int count, char** arguments) {
   const auto number = [&](const char* name, long fallback) {
@@ -46,7 +20,7 @@ int main(int count, char** arguments) {
   options.kvHeads = number("--kv-heads", 8);
   options.scale = 0.125;
   options.type = FloatType::BF16;
-  const auto capture = randomCapture(options);
+  const auto capture = bench::randomCapture(options);
   std::vector<ThumbnailRequest::Head> heads;
   for (int layer = 0; layer < options.layers; ++layer) {
     for (int head = 0; head < options.heads; ++head) {

@@ -1,7 +1,7 @@
 // One tile at native zoom and at coarser levels, against the bare product of the same shape.
 //   bench_tile [--tokens 131072] [--dim 64] [--rounds 25]
 
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 #include "core/maps/sweep.h"
 #include "core/maps/tiles.h"
 #include "tests/benchmarks/measure.h"

@@ -11,7 +11,7 @@
 #include "core/analysis/block_influence.h"
 #include "core/analysis/fourier.h"
 #include "core/analysis/packed_rows.h"
-#include "core/analysis/parallel_jobs.h"
+#include "core/base/parallel.h"
 #include "core/analysis/prune_order.h"
 #include "core/analysis/report.h"
 #include "core/analysis/row_kernels.h"

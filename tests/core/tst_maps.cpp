@@ -8,7 +8,7 @@
 #include "core/maps/attention_map.h"
 #include "core/maps/kernels.h"
 #include "core/maps/log_sum_exp.h"
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 #include "core/maps/visible_pairs.h"
 #include "tests/support/golden_capture.h"
 #include "tests/support/synthetic_capture.h"

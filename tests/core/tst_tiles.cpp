@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/maps/kernels.h"
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 #include "core/maps/tile_store.h"
 #include "core/maps/tiles.h"
 #include "core/maps/visible_pairs.h"

@@ -24,6 +24,7 @@ EngineParts EngineParts::real() {
   parts.openTokenizer = [](const std::filesystem::path& path) { return Tokenizer::openIfPresent(path); };
   parts.listDevices = [] { return headscope::listDevices(); };
   parts.openGpuMaps = [](int index, std::string& reason) { return GpuMaps::open(index, reason); };
+  parts.tiles.background = true;
   return parts;
 }
 
@@ -41,7 +42,7 @@ Engine::Private::Private(Engine* owner, EngineParts chosen) : q(owner), parts(st
   startTiles();
   modelQueue = std::make_unique<JobQueue>();
   fileQueue = std::make_unique<JobQueue>();
-  scoresQueue = std::make_unique<JobQueue>();
+  scoresQueue = std::make_unique<JobQueue>(Patience::Background);
   detailQueue = std::make_unique<JobQueue>();
   rowQueue = std::make_unique<JobQueue>();
 }

@@ -8,7 +8,7 @@
 
 namespace headscope::ui {
 
-JobQueue::JobQueue() {
+JobQueue::JobQueue(Patience patience) : patience_(patience) {
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -77,6 +77,7 @@ void JobQueue::waitIdle() {
 }
 
 void JobQueue::run(const std::stop_token& stop) {
+  giveWay(patience_);
   std::unique_lock lock(mutex_);
   while (wake_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
     Job job = std::move(waiting_.front());

@@ -1,7 +1,8 @@
 #pragma once
 
 // One thread that works off jobs in order. Jobs carry a tag; of each tag only the newest counts: submitting drops the
-// waiting job of the same tag and asks the running one to stop. No Qt here, so that ThreadSanitizer sees every lock.
+// waiting job of the same tag and asks the running one to stop. The thread, and those that a job starts, give way to
+// the window's. No Qt here, so that ThreadSanitizer sees every lock.
 
 #include <condition_variable>
 #include <cstdint>
@@ -11,6 +12,8 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+
+#include "core/base/thread_priority.h"
 
 namespace headscope::ui {
 
@@ -23,7 +26,7 @@ class JobQueue {
     std::function<void()> dropped;  ///< called instead of `work` if the job never started; may be empty
   };
 
-  JobQueue();
+  explicit JobQueue(Patience patience = Patience::Shown);
   ~JobQueue();  ///< drops what waits, stops what runs, joins
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
@@ -41,6 +44,7 @@ class JobQueue {
   template <typename Condition>
   void cancelIf(Condition condition);
 
+  Patience patience_;
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;
   std::deque<Job> waiting_;

@@ -10,6 +10,7 @@
 #include "ui/map/color_bar.h"
 #include "ui/map/map_header.h"
 #include "ui/map/map_overlay.h"
+#include "ui/map/map_plot.h"
 #include "ui/style/plot_style.h"
 #include "ui/style/theme.h"
 

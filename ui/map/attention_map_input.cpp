@@ -12,6 +12,7 @@
 #include "core/maps/head_view.h"
 #include "ui/map/attention_map_view.h"
 #include "ui/map/map_overlay.h"
+#include "ui/map/map_plot.h"
 #include "ui/map/tile_plottable.h"
 
 namespace headscope::ui {
@@ -173,7 +174,7 @@ void AttentionMapView::mouseMoved(QMouseEvent* event) {
     setViewport(panned(dragViewport_, -moved.x() * tokens, -moved.y() * tokens, session_->tokens()));
   } else if (drag_ == Drag::Band) {
     overlay_->setBand(QRect(dragStart_, event->pos()).normalized() & frame_.rect);
-    overlayChanged();
+    plot_->updateOverlay();
   } else {
     hover(event->position());
   }
@@ -192,7 +193,7 @@ void AttentionMapView::mouseReleased(QMouseEvent* event) {
   } else if (finished == Drag::Band) {
     const QRect band = QRect(dragStart_, event->pos()).normalized() & frame_.rect;
     overlay_->setBand({});
-    overlayChanged();
+    plot_->updateOverlay();
     if (std::max(band.width(), band.height()) >= QApplication::startDragDistance()) {
       zoomTo({frame_.keyAt(band.left()), frame_.keyAt(band.right() + 1), frame_.queryAt(band.top()),
               frame_.queryAt(band.bottom() + 1)});

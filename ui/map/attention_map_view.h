@@ -30,6 +30,7 @@ class MapCaptions;
 class MapHeader;
 class MapLayout;
 class MapOverlay;
+class MapPlot;
 class PeriodLines;
 class TilePlottable;
 
@@ -51,7 +52,7 @@ class AttentionMapView : public QWidget {
 
   MapFrame frame() const { return frame_; }  ///< logical pixels of plot()
   int level() const;
-  QCustomPlot* plot() const { return plot_; }
+  QCustomPlot* plot() const;
   const TilePlottable& tiles() const { return *tiles_; }
   QString colorWords() const;
   std::optional<CellReadout> readout() const;
@@ -101,7 +102,6 @@ class AttentionMapView : public QWidget {
   void placeCaptions();
   void requestTiles();
   void frameDone();
-  void overlayChanged();  ///< draws the overlay alone, once per event loop turn
   void showStatus(const ViewStatus& status);
   void showProblem(const QString& text);
   void savePending();
@@ -124,7 +124,7 @@ class AttentionMapView : public QWidget {
   MapHeader* header_;
   QFrame* errorBar_;
   QLabel* errorText_;
-  QCustomPlot* plot_;
+  MapPlot* plot_;
   MapLayout* layout_;
   QCPAxisRect* mapRect_;
   TilePlottable* tiles_;
@@ -150,7 +150,6 @@ class AttentionMapView : public QWidget {
   MapViewport dragViewport_;
   std::optional<Cursor> pinnedBefore_;
 
-  bool overlayDue_ = false;
   bool performanceShown_ = false;
   bool periodLinesShown_ = true;
   QElapsedTimer frameTimer_;

@@ -1,7 +1,8 @@
 #pragma once
 
 // What changes with every move of the mouse: crosshair, the cell under it, pinned cell, labels of both tokens, points
-// on the curves, rubber band, messages. On QCustomPlot's buffered overlay layer, so that the map isn't drawn again.
+// on the curves, rubber band, messages. On the screen MapPlot paints it over the finished plot; on QCustomPlot's
+// overlay layer it is drawn for exports only.
 
 #include <qcustomplot.h>
 
@@ -30,12 +31,20 @@ class MapOverlay : public QCPLayerable {
   void setMessage(const QString& text) { message_ = text; }  ///< in the empty triangle
   void setReadout(const QString& text) { readout_ = text; }  ///< frame times
 
+  void paint(QCPPainter* painter);
+  QRegion region() const;  ///< that paint() may touch, logical pixels
+
  protected:
   void applyDefaultAntialiasingHint(QCPPainter* painter) const override;
   void draw(QCPPainter* painter) override;
 
  private:
   QRectF cellRect(const Cursor& cursor) const;
+  QPointF centre(const Cursor& cursor) const;
+  bool rowInView() const;
+  bool columnInView() const;
+  QRect readoutRect() const;
+  QRect messageRect() const;
   void drawCrosshair(QCPPainter* painter);
   void drawPinned(QCPPainter* painter);
   void drawCurvePoints(QCPPainter* painter, const std::vector<const MarginCurve*>& curves, std::int64_t token);

@@ -52,6 +52,7 @@ QCPRange TilePlottable::getValueRange(bool& foundRange, QCP::SignDomain domain, 
 
 void TilePlottable::draw(QCPPainter* painter) {
   if (tokens_ <= 0) {
+    painter->fillRect(mKeyAxis.data()->axisRect()->rect(), theme().noValue);
     return;
   }
   // From here on in device pixels, on the screen and in an exported image alike.
@@ -98,6 +99,7 @@ void TilePlottable::compose(QImage& image, const MapFrame& frame) {
       }
     }
   }
+  tilesShown_ = static_cast<int>(parts.size());
   TileImages::Coloring coloring;
   coloring.map = &ColorMap::named(style_.colorMap);
   coloring.range = colorRange();

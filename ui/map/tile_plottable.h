@@ -31,6 +31,7 @@ class TilePlottable : public QCPAbstractPlottable {
   /// Of the last frame on the screen.
   int level() const { return level_; }
   ColorRange colorRange() const { return tracker_.range(style_, level_, tokens_); }
+  int tilesShown() const { return tilesShown_; }  ///< tiles that had values, of this head
   const TileImages& images() const { return images_; }
   const QImage& frameImage() const { return frame_; }  ///< device pixels
   QRect deviceRect() const { return deviceRect_; }
@@ -56,6 +57,7 @@ class TilePlottable : public QCPAbstractPlottable {
   TileImages images_{std::uint64_t{192} << 20};
   RangeTracker tracker_;
   int level_ = 0;
+  int tilesShown_ = 0;
   QImage frame_;
   QRect deviceRect_;
 };

@@ -198,6 +198,23 @@ void TokenLabels::drawKeyLabel(QCPPainter* painter, std::int64_t token, const QC
   drawOver(painter, token, keyPlan(), true, color, ground);
 }
 
+// A neighbour that is covered as a whole begins within the label and ends within its own size beyond.
+QRect TokenLabels::queryLabelReach(std::int64_t token) const {
+  const int height = std::max(QFontMetrics(font(true)).height(), QFontMetrics(font(false)).height()) + 2;
+  const int middle = qRound(frame_.yOf(static_cast<double>(token)));
+  return {0, middle - 3 * height / 2, frame_.rect.left(), 3 * height};
+}
+
+QRect TokenLabels::keyLabelReach(std::int64_t token) const {
+  const QFontMetrics numbers(font(false));
+  const int width = std::max(QFontMetrics(font(true)).height(),
+                             numbers.horizontalAdvance(formatCount(std::max<std::int64_t>(frame_.tokens, 10)))) +
+                    4;
+  const int middle = qRound(frame_.xOf(static_cast<double>(token)));
+  return {middle - 3 * width / 2, frame_.rect.bottom() + 1, 3 * width,
+          kCharacters * QFontMetrics(font(true)).horizontalAdvance(QLatin1Char('m')) + kTick + 4};
+}
+
 void TokenLabels::draw(QCPPainter* painter) {
   if (!frame_.valid()) {
     return;

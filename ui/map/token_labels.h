@@ -55,6 +55,9 @@ class TokenLabels : public QCPLayerable {
   /// One label in its place, in colour: for the overlay. `ground` is painted behind it.
   void drawQueryLabel(QCPPainter* painter, std::int64_t token, const QColor& color, const QColor& ground);
   void drawKeyLabel(QCPPainter* painter, std::int64_t token, const QColor& color, const QColor& ground);
+  /// What these may touch.
+  QRect queryLabelReach(std::int64_t token) const;
+  QRect keyLabelReach(std::int64_t token) const;
 
  protected:
   void applyDefaultAntialiasingHint(QCPPainter* painter) const override;

@@ -47,8 +47,11 @@ const char* const kLayoutKey = "window/layout";
 }  // namespace
 
 MainWindow::MainWindow(const QString& journalFolder, QWidget* parent)
+    : MainWindow(journalFolder, EngineParts::real(), parent) {}
+
+MainWindow::MainWindow(const QString& journalFolder, const EngineParts& parts, QWidget* parent)
     : QMainWindow(parent),
-      engine_(new Engine(this)),
+      engine_(new Engine(parts, this)),
       session_(new Session(this)),
       workspace_(new Workspace(engine_, session_, journalFolder, this)),
       actions_(new Actions(this)) {

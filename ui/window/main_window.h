@@ -34,6 +34,7 @@ class MainWindow : public QMainWindow {
  public:
   /// `journalFolder`: where flags that were never saved are kept safe.
   explicit MainWindow(const QString& journalFolder, QWidget* parent = nullptr);
+  MainWindow(const QString& journalFolder, const EngineParts& parts, QWidget* parent = nullptr);
   ~MainWindow() override;
 
   Engine* engine() const { return engine_; }

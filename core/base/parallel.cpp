@@ -1,4 +1,4 @@
-#include "core/maps/parallel.h"
+#include "core/base/parallel.h"
 
 #include <algorithm>
 #include <atomic>
@@ -6,6 +6,7 @@
 #include <exception>
 #include <list>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -16,16 +17,61 @@ namespace {
 
 thread_local bool insideTask = false;
 
+int cores() {
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+// Indices that several threads work off, lower ones first, until one fails.
+class IndexLoop {
+ public:
+  explicit IndexLoop(std::int64_t count) : count_(count) {}
+
+  bool exhausted() const { return next_.load() >= count_ || failed_.load(); }
+
+  template <typename Task>
+  void work(const Task& task) {
+    cleanVectorState();
+    try {
+      for (std::int64_t index = next_++; index < count_ && !failed_; index = next_++) {
+        task(index);
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      failed_ = true;
+      if (!error_) {
+        error_ = std::current_exception();
+      }
+    }
+  }
+
+  bool failed() const { return failed_.load(); }
+
+  /// When nobody is at work any more.
+  void rethrow() const {
+    if (error_) {
+      std::rethrow_exception(error_);
+    }
+  }
+
+ private:
+  std::int64_t count_;
+  std::atomic<std::int64_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
 // One parallelFor. Lives on its caller's stack: the caller leaves only when no helper is inside.
 struct Batch {
   const std::function<void(std::int64_t)>& task;
-  std::int64_t count = 0;
-  std::atomic<std::int64_t> next{0};
-  std::atomic<bool> failed{false};
-  std::exception_ptr error = {};  ///< guarded by the pool's mutex
-  int helpers = 0;                ///< threads of the pool inside; guarded likewise
+  IndexLoop loop;
+  int helpers = 0;  ///< threads of the pool inside; guarded by the pool's mutex
 
-  bool exhausted() const { return next.load() >= count || failed.load(); }
+  void work() {
+    insideTask = true;
+    loop.work(task);
+    insideTask = false;
+  }
 };
 
 class Pool {
@@ -50,20 +96,18 @@ class Pool {
   }
 
   void run(std::int64_t count, const std::function<void(std::int64_t)>& task) {
-    Batch batch{task, count};
+    Batch batch{task, IndexLoop(count)};
     {
       const std::lock_guard lock(mutex_);
       start();
       batches_.push_back(&batch);
     }
     wake_.notify_all();
-    work(batch);
+    batch.work();
     std::unique_lock lock(mutex_);
     batches_.remove(&batch);
     done_.wait(lock, [&batch] { return batch.helpers == 0; });
-    if (batch.error) {
-      std::rethrow_exception(batch.error);
-    }
+    batch.loop.rethrow();
   }
 
  private:
@@ -90,7 +134,7 @@ class Pool {
       }
       ++batch->helpers;
       lock.unlock();
-      work(*batch);
+      batch->work();
       lock.lock();
       --batch->helpers;
       done_.notify_all();
@@ -98,32 +142,16 @@ class Pool {
   }
 
   Batch* pick() {
-    const auto found = std::find_if(batches_.begin(), batches_.end(), [](const Batch* b) { return !b->exhausted(); });
+    const auto found =
+        std::find_if(batches_.begin(), batches_.end(), [](const Batch* b) { return !b->loop.exhausted(); });
     return found == batches_.end() ? nullptr : *found;
-  }
-
-  void work(Batch& batch) {
-    insideTask = true;
-    cleanVectorState();
-    try {
-      for (std::int64_t index = batch.next++; index < batch.count && !batch.failed; index = batch.next++) {
-        batch.task(index);
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      batch.failed = true;
-      if (!batch.error) {
-        batch.error = std::current_exception();
-      }
-    }
-    insideTask = false;
   }
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::list<Batch*> batches_;
   std::vector<std::jthread> workers_;
-  int wanted_ = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  int wanted_ = cores();
   bool started_ = false;
   std::uint64_t generation_ = 0;
 };
@@ -150,7 +178,33 @@ int mapThreads() {
 }
 
 void setMapThreads(int threads) {
-  pool().resize(threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  pool().resize(threads > 0 ? threads : cores());
+}
+
+void runJobs(std::int64_t count, int threads, const JobControl& control,
+             const std::function<void(std::int64_t, const JobControl&)>& job) {
+  std::stop_source stop;
+  const std::stop_callback outer(control.stop, [&stop] { stop.request_stop(); });
+  IndexLoop loop(count);
+  const auto work = [&] {
+    const JobControl inner{stop.get_token(), {}};
+    loop.work([&](std::int64_t index) {
+      inner.checkpoint();
+      job(index, inner);
+    });
+    if (loop.failed()) {
+      stop.request_stop();
+    }
+  };
+  {
+    std::vector<std::jthread> workers;
+    const std::int64_t wanted = std::min<std::int64_t>(threads > 0 ? threads : cores(), count);
+    for (std::int64_t w = 1; w < wanted; ++w) {
+      workers.emplace_back(work);
+    }
+    work();
+  }
+  loop.rethrow();
 }
 
 }  // namespace headscope
