@@ -31,6 +31,7 @@ void Engine::Private::cancelModelWork() {
   ++runGeneration;
   modelQueue->cancelTag("run");
   modelQueue->cancelTag("continue");
+  modelQueue->cancelTag("retrieval");
 }
 
 void Engine::openModel(const QString& path, const ModelOptions& options) {

@@ -64,7 +64,9 @@ class Session : public QObject {
   QString prompt() const { return prompt_; }
   void setModel(std::shared_ptr<const ModelInfo> model);
   void setCapture(std::shared_ptr<const Capture> capture);  ///< keeps flags if the shape is the same
-  void setReport(std::shared_ptr<const Report> report);
+  void setReport(std::shared_ptr<const Report> report);     ///< labels follow the thresholds; needle scores are put in
+  /// Of needle prompts run with the open model. Forgotten when another model comes.
+  void setNeedleScores(std::shared_ptr<const NeedleScores> scores);
   void setPrompt(const QString& prompt);
 
   /// Of the capture, else of the model; 0 while nothing was open yet.
@@ -84,6 +86,9 @@ class Session : public QObject {
   void setViewport(const MapViewport& viewport);
   Interventions interventions() const { return interventions_; }
   void setInterventions(const Interventions& interventions);
+  /// From which evidence a head counts as which case. The labels and case scores of the report follow.
+  CaseThresholds caseThresholds() const { return caseThresholds_; }
+  void setCaseThresholds(const CaseThresholds& thresholds);
   std::optional<Cursor> cursor() const { return cursor_; }
   void setCursor(std::optional<Cursor> cursor);
   std::optional<Cursor> pinned() const { return pinned_; }  ///< clicked cell
@@ -116,6 +121,7 @@ class Session : public QObject {
   void styleChanged();
   void viewportChanged();
   void interventionsChanged();
+  void caseThresholdsChanged();
   void cursorChanged();
   void pinChanged();
   void flagsChanged();
@@ -142,6 +148,8 @@ class Session : public QObject {
   MapStyle style_;
   MapViewport viewport_;
   Interventions interventions_;
+  CaseThresholds caseThresholds_;
+  std::shared_ptr<const NeedleScores> needleScores_;
   std::optional<Cursor> cursor_;
   std::optional<Cursor> pinned_;
   std::map<HeadId, QString> flags_;

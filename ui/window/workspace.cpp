@@ -74,6 +74,12 @@ void Workspace::connectEngine() {
     scoresComplete_ = complete;
     session_->setReport(std::move(report));
   });
+  connect(engine_, &Engine::needlesScored, this, [this](std::shared_ptr<const NeedleScores> scores) {
+    Q_EMIT said(
+        tr("retrieval scored on %1 needle prompts, %2 tokens to copy").arg(scores->prompts()).arg(scores->tokens()));
+    session_->setNeedleScores(std::move(scores));
+    Q_EMIT retrievalScored();
+  });
   connect(engine_, &Engine::captureSaved, this, [this](const QString& path) {
     addRecentFile(path);
     Q_EMIT said(tr("saved capture %1").arg(fileName(path)));
@@ -140,8 +146,8 @@ void Workspace::openCapture(const QString& path) {
 void Workspace::openDemo() {
   const QString model = resourcePath(QStringLiteral("demo/headscope-demo"));
   if (model.isEmpty()) {
-    Q_EMIT message(Zone::Map, {tr("The demo model is missing: resources/demo/headscope-demo was not found"), keptWords(),
-                               tr("Open another…"), [this] { Q_EMIT openAsked(); }, true});
+    Q_EMIT message(Zone::Map, {tr("The demo model is missing: resources/demo/headscope-demo was not found"),
+                               keptWords(), tr("Open another…"), [this] { Q_EMIT openAsked(); }, true});
     return;
   }
   QString prompt;
@@ -152,6 +158,29 @@ void Workspace::openDemo() {
   }
   openAndRun(model, prompt);
   selectWhenRun_ = HeadId{5, 5};  // an induction head: finds what followed the same word before
+}
+
+void Workspace::openGallery(Case kind) {
+  pending_.reset();
+  runWhenOpen_.reset();
+  openingCapture_ = true;
+  selectWhenRun_ = HeadId{0, static_cast<int>(kind)};
+  setOpening(tr("gallery of constructed heads"));
+  engine_->openGallery();
+}
+
+void Workspace::scoreRetrieval() {
+  if (!session_->model()) {
+    Q_EMIT message(Zone::Map, {tr("Needle prompts need a model: nothing can run on a capture alone"), keptWords(),
+                               tr("Open…"), [this] { Q_EMIT openAsked(); }, false});
+    return;
+  }
+  const QString path = resourcePath(QStringLiteral("demo/haystack.txt"));
+  try {
+    engine_->scoreNeedles(readTextFile(path.isEmpty() ? QStringLiteral("demo/haystack.txt") : path));
+  } catch (const Error& error) {
+    Q_EMIT message(Zone::Map, {QString::fromUtf8(error.what()), keptWords(), {}, {}, true});
+  }
 }
 
 void Workspace::openAndRun(const QString& path, const QString& prompt) {
@@ -193,7 +222,9 @@ void Workspace::captureStarted(std::shared_ptr<const Capture> capture) {
 void Workspace::captureReady(std::shared_ptr<const Capture> capture, double seconds, double loss) {
   setRunning(false);
   if (openingCapture_ && !opening_.isEmpty()) {
-    addRecentFile(opening_);
+    if (!capture->path().empty()) {  // the gallery is no file
+      addRecentFile(opening_);
+    }
     setOpening(QString());
     device_ = tr("capture");
     arithmetic_.clear();
@@ -202,6 +233,10 @@ void Workspace::captureReady(std::shared_ptr<const Capture> capture, double seco
   }
   scoresComplete_ = false;
   session_->setCapture(capture);
+  if (selectWhenRun_) {
+    session_->select(*selectWhenRun_);
+    selectWhenRun_.reset();
+  }
   engine_->requestScores(capture);
   Q_EMIT settled(Zone::Map);
   if (pending_) {
