@@ -55,12 +55,14 @@ class CommandLine {
 void addAnalyze(CommandLine& line);
 void addDevices(CommandLine& line);
 void addDetokenize(CommandLine& line);
+void addGallery(CommandLine& line);
 void addGenerate(CommandLine& line);
 void addInfo(CommandLine& line);
 void addMap(CommandLine& line);
 void addMask(CommandLine& line);
 void addPerplexity(CommandLine& line);
 void addPruneOrder(CommandLine& line);
+void addReplay(CommandLine& line);
 void addRope(CommandLine& line);
 void addRun(CommandLine& line);
 void addTokenize(CommandLine& line);

@@ -10,6 +10,8 @@ int main(int argc, char** argv) {
   addMap(line);
   addRope(line);
   addAnalyze(line);
+  addGallery(line);
+  addReplay(line);
   addGenerate(line);
   addMask(line);
   addVerify(line);

@@ -50,6 +50,13 @@ Case caseFrom(const CaseScores& scores, const CaseThresholds& thresholds) {
   return *best < thresholds.predictable ? Case::Unpredictable : static_cast<Case>(best - scores.begin());
 }
 
+void applyThresholds(CaseResult& result, const CaseThresholds& thresholds) {
+  result.scores = caseScores(result.evidence, thresholds);
+  result.label = caseFrom(result.scores, thresholds);
+  result.predicted = caseScores(result.predictedEvidence, thresholds);
+  result.predictedLabel = caseFrom(result.predicted, thresholds);
+}
+
 CaseResult classify(const HeadVectors& head, const RopeLens& lens, const CaseOptions& options,
                     const JobControl& control) {
   CaseResult result;
@@ -63,10 +70,7 @@ CaseResult classify(const HeadVectors& head, const RopeLens& lens, const CaseOpt
     result.evidence = evidenceFromRows(source, head.tokens(), result.predictedEvidence.season, lens.measuredPeriod,
                                        options.anchors, control);
   }
-  result.scores = caseScores(result.evidence, options.thresholds);
-  result.label = caseFrom(result.scores, options.thresholds);
-  result.predicted = caseScores(result.predictedEvidence, options.thresholds);
-  result.predictedLabel = caseFrom(result.predicted, options.thresholds);
+  applyThresholds(result, options.thresholds);
   return result;
 }
 

@@ -40,6 +40,7 @@ struct CaseThresholds {
       0.8;              ///< autocorrelation of the mean logit by distance from which diagonals may count as periodic
   double echo = 0.3;    ///< how much of a row must come back one period on for diagonals to count as periodic
   double width = 0.05;  ///< how fast these two turn from no to yes
+  bool operator==(const CaseThresholds&) const = default;
 };
 
 /// What the scores are made from, kept so that thresholds can change without touching the attention again.
@@ -75,5 +76,7 @@ CaseResult classify(const HeadVectors& head, const RopeLens& lens, const CaseOpt
 /// Cheap: thresholds moved, evidence stays.
 CaseScores caseScores(const CaseEvidence& evidence, const CaseThresholds& thresholds);
 Case caseFrom(const CaseScores& scores, const CaseThresholds& thresholds);
+/// Scores and labels of a result, measured and predicted, from its evidence.
+void applyThresholds(CaseResult& result, const CaseThresholds& thresholds);
 
 }  // namespace headscope

@@ -1,6 +1,8 @@
 #include "core/analysis/constructed_heads.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cmath>
 #include <complex>
 #include <numbers>
@@ -252,6 +254,9 @@ CaptureHeader galleryHeader(const std::vector<ConstructedHead>& heads) {
   spec.rope = 0;
   header.attention = {spec};
   header.ropes = {first.rope};
+  for (const ConstructedHead& head : heads) {
+    header.headNotes.push_back(head.note());
+  }
   for (std::int64_t t = 0; t < first.plan.tokens; ++t) {
     header.ids.push_back(t);
     header.tokens.push_back(concat("·", t));
@@ -261,6 +266,32 @@ CaptureHeader galleryHeader(const std::vector<ConstructedHead>& heads) {
 }
 
 }  // namespace
+
+std::string_view constructedFrom(Case kind) {
+  constexpr std::array<std::string_view, kCaseCount> kSources{"Theorem 5.1", "Theorem 5.2", "Theorem 5.3",
+                                                              "Theorem 5.4", "Proposition 4.1"};
+  return kSources[static_cast<std::size_t>(kind)];
+}
+
+std::string ConstructedHead::note() const {
+  std::string text(caseLabel(plan.kind));
+  text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  text += concat(", built from ", constructedFrom(plan.kind), ". ", explanation);
+  std::string keys;
+  for (const std::int64_t column : columns) {
+    keys += concat(keys.empty() ? "" : ", ", column);
+  }
+  if (!keys.empty()) {
+    text += concat(" Look for: key ", keys, ".");
+  } else if (plan.kind == Case::Seasonal) {
+    text += concat(" Look for: rows that return after ", std::llround(*period), " tokens.");
+  } else if (period) {
+    text += concat(" Look for: a diagonal every ", std::round(*period * 10) / 10, " tokens.");
+  } else if (offset) {
+    text += concat(" Look for: distance ", *offset, ".");
+  }
+  return text;
+}
 
 ConstructedHead constructHead(const ConstructionPlan& plan) {
   return Construction(plan).build();

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/analysis/cases.h"
@@ -40,6 +41,9 @@ struct ConstructedHead {
   std::optional<std::int64_t> offset;  ///< distance of the main diagonal
   std::vector<std::int64_t> columns;   ///< keys that every row returns to
   std::string explanation;             ///< what to look at, in plain words
+
+  /// Case, theorem, explanation and the figures to look for: the head's note in the gallery.
+  std::string note() const;
 };
 
 /// Deterministic for a plan. Throws Error if the plan leaves no room (too few tokens or dims).
@@ -50,8 +54,11 @@ ConstructionPlan randomPlan(Case kind, double noise, unsigned seed);
 
 HeadVectors headVectors(const ConstructedHead& head);
 
+/// "Theorem 5.1" …; for unpredictable heads "Proposition 4.1": where queries move, logits must.
+std::string_view constructedFrom(Case kind);
+
 /// One layer, one head a case in the order of Case, as a capture that the window and the command line open like any
-/// other.
+/// other. Each head's note (CaptureHeader::headNotes) says how it was built.
 std::shared_ptr<const Capture> galleryCapture(double noise = 0.05, unsigned seed = 1);
 std::vector<ConstructedHead> gallery(double noise = 0.05, unsigned seed = 1);
 

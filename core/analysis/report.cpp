@@ -280,6 +280,23 @@ void setBlockInfluence(Report& report, const std::vector<double>& published, con
   }
 }
 
+void applyThresholds(Report& report, const CaseThresholds& thresholds) {
+  for (LayerReport& layer : report.layers) {
+    for (HeadReport& head : layer.heads) {
+      applyThresholds(head.cases, thresholds);
+    }
+  }
+  report.agreement = agreement(report.layers);
+}
+
+void setNeedleScores(Report& report, const NeedleScores& scores) {
+  for (LayerReport& layer : report.layers) {
+    for (HeadReport& head : layer.heads) {
+      head.needleRetrieval = scores.copied(head.layer, head.head);
+    }
+  }
+}
+
 std::vector<std::pair<std::string, std::string>> reportDefinitions(const AnalysisOptions& options) {
   std::vector<std::pair<std::string, std::string>> definitions;
   for (const ScoreDefinition& score : scoreDefinitions()) {
@@ -290,6 +307,7 @@ std::vector<std::pair<std::string, std::string>> reportDefinitions(const Analysi
     const bool asked = measure                                   ? options.measures
                        : figure.name.starts_with("case_scores.") ? options.cases
                        : figure.name.starts_with("bounds.")      ? options.bounds
+                       : figure.name == "needle_retrieval"       ? false  // the window's alone
                                                                  : true;
     if (asked) {
       definitions.emplace_back(figure.name, figure.text);

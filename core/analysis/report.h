@@ -16,6 +16,7 @@
 #include "core/analysis/bounds.h"
 #include "core/analysis/cases.h"
 #include "core/analysis/head_scores.h"
+#include "core/analysis/needle_prompt.h"
 #include "core/analysis/q_similarity.h"
 #include "core/analysis/retrieval.h"
 #include "core/analysis/rope_lens.h"
@@ -40,6 +41,7 @@ struct HeadReport {
   Period period;
   std::optional<BoundReport> bounds;        ///< without curves; with AnalysisOptions::bounds
   std::optional<RetrievalScore> retrieval;  ///< where the text says something twice (a needle prompt)
+  std::optional<double> needleRetrieval;    ///< of needle prompts run besides (needle_prompt.h): setNeedleScores()
 };
 
 struct LayerReport {
@@ -92,6 +94,13 @@ Report analyzeCapture(const Capture& capture, const AnalysisOptions& options = {
 
 /// Values of block influence (block_influence.h), one a layer, put into the report.
 void setBlockInfluence(Report& report, const std::vector<double>& published, const std::vector<double>& residual);
+
+/// Scores, labels and agreement under other thresholds, from the evidence that the report keeps. Heads without cases
+/// (CaseOptions not asked for) stay as they are.
+void applyThresholds(Report& report, const CaseThresholds& thresholds);
+
+/// Means over needle prompts put into the report; heads that `scores` doesn't have lose theirs.
+void setNeedleScores(Report& report, const NeedleScores& scores);
 
 /// Name → one line with unit, for every figure in a report: the JSON object `definitions`.
 std::vector<std::pair<std::string, std::string>> reportDefinitions(const AnalysisOptions& options);

@@ -52,7 +52,7 @@ constexpr std::array<ScoreDefinition, kScoreCount> kDefinitions{{
      "scores", 0, 1},
 }};
 
-constexpr std::array<ScoreDefinition, 24> kFurther{{
+constexpr std::array<ScoreDefinition, 25> kFurther{{
     {"q_similarity_cosine", "q-similarity, cosine", "cosine",
      "mean cosine over all pairs of the last 1024 queries (all, if fewer), before RoPE; -1 to 1", "similarity", -1, 1},
     {"q_similarity_dot", "q-similarity, dot", "logit units",
@@ -118,6 +118,10 @@ constexpr std::array<ScoreDefinition, 24> kFurther{{
     {"retrieval_mass", "retrieval mass", "probability",
      "needle prompt: mean, over the same rows, of the probability on the first occurrence's token that comes next; 0 "
      "to 1",
+     "scores", 0, 1},
+    {"needle_retrieval", "retrieval, needle prompts", "share",
+     "as retrieval, on three needle prompts of this program run with the open model: mean share of the needle's tokens "
+     "that the head copies into the answer; 0 to 1 (arXiv 2404.15574)",
      "scores", 0, 1},
     {"dominant_channel", "dominant channel", "index",
      "RoPE channel m with the largest share of strength E_m = mean|q^m| mean|k^m|, before RoPE", "rope_lens", 0,

@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/job_control.h"
@@ -58,6 +59,14 @@ struct CaptureHeader {
   std::string text;                     ///< may be empty
   std::vector<std::int64_t> ids;        ///< [tokens]; may be empty in foreign captures
   std::vector<std::int64_t> positions;  ///< [tokens]; empty = 0 … tokens−1
+  /// [layers · heads] what a head is, in words; mostly empty (constructed heads say how they were built).
+  std::vector<std::string> headNotes;
+
+  std::string_view headNote(int layer, int head) const noexcept {
+    const std::size_t index =
+        static_cast<std::size_t>(layer) * static_cast<std::size_t>(heads) + static_cast<std::size_t>(head);
+    return index < headNotes.size() ? std::string_view(headNotes[index]) : std::string_view();
+  }
 };
 
 /// Rows of floats as they lie in memory or in the file.

@@ -167,15 +167,15 @@ void checkAttention(const AttentionSpec& spec, std::size_t ropes, const std::str
   }
 }
 
-std::vector<std::string> parseTokens(const JsonReader& reader) {
-  std::vector<std::string> tokens;
-  for (const Json& text : list(reader, "tokens")) {
+std::vector<std::string> parseTexts(const JsonReader& reader, const char* key) {
+  std::vector<std::string> texts;
+  for (const Json& text : list(reader, key)) {
     if (!text.is_string()) {
-      reader.fail("\"tokens\" holds something that is no text");
+      reader.fail(concat("\"", key, "\" holds something that is no text"));
     }
-    tokens.push_back(text.get<std::string>());
+    texts.push_back(text.get<std::string>());
   }
-  return tokens;
+  return texts;
 }
 
 std::span<const std::byte> asBytes(std::span<const std::int64_t> numbers) {
@@ -211,6 +211,9 @@ std::string metadataText(const CaptureHeader& header) {
   if (!header.text.empty()) {
     json["text"] = header.text;
   }
+  if (!header.headNotes.empty()) {
+    json["head_notes"] = header.headNotes;
+  }
   return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
@@ -238,7 +241,10 @@ CaptureHeader parseMetadata(std::string_view text, const std::string& where, con
     header.ropes.push_back(parseRope(ropes[i], concat(where, ": ropes[", i, "]")));
   }
   if (reader.has("tokens")) {
-    header.tokens = parseTokens(reader);
+    header.tokens = parseTexts(reader, "tokens");
+  }
+  if (reader.has("head_notes")) {
+    header.headNotes = parseTexts(reader, "head_notes");
   }
   header.text = reader.stringOr("text", "");
   return header;
@@ -251,6 +257,10 @@ void checkHeader(const CaptureHeader& header, const std::string& where) {
   }
   if (header.kvHeads < 1 || header.heads % header.kvHeads != 0) {
     throw Error(where, concat("\"heads\" ", header.heads, " is no multiple of \"kv_heads\" ", header.kvHeads));
+  }
+  const std::size_t heads = static_cast<std::size_t>(header.layers) * static_cast<std::size_t>(header.heads);
+  if (!header.headNotes.empty() && header.headNotes.size() != heads) {
+    throw Error(where, concat("\"head_notes\" holds ", header.headNotes.size(), " texts for ", heads, " heads"));
   }
   for (std::size_t i = 0; i < header.ropes.size(); ++i) {
     checkRope(header.ropes[i], concat(where, ": ropes[", i, "]"));

@@ -71,6 +71,8 @@ class TstCliTappa : public QObject {
   void keepsTheBounds();
   void readsConstructedHeads_data();
   void readsConstructedHeads();
+  void writesTheGallery();
+  void replaysTheExperiments();
   void measuresSimilarity_data();
   void measuresSimilarity();
 };
@@ -221,6 +223,52 @@ void TstCliTappa::readsConstructedHeads() {
                numbers.at("q_consecutive").get<double>(), 1e-9));
   QVERIFY(near(head.at("scores").at("k_similarity_consecutive").get<double>(),
                numbers.at("k_consecutive").get<double>(), 1e-9));
+}
+
+void TstCliTappa::writesTheGallery() {
+  const QString file = folder_.filePath("gallery.safetensors");
+  const CliResult made = cli({"gallery", "--out", file, "--json"});
+  QVERIFY2(made.exitCode == 0, made.report());
+  const Json heads = made.json().at("heads");
+  const Json analysed = cli({"analyze", file, "--json"}).json().at("per_head");
+  QCOMPARE(heads.size(), std::size_t{5});
+  QCOMPARE(analysed.size(), heads.size());
+  for (std::size_t head = 0; head < heads.size(); ++head) {
+    QCOMPARE(analysed[head].at("case").get<std::string>(), heads[head].at("case").get<std::string>());
+  }
+  QVERIFY(cli({"gallery", "--json"}).failedWith(2));
+  QVERIFY(cli({"gallery", "--out", folder_.filePath("gallery.npy")}).failedWith(2));
+  const CliResult other =
+      cli({"gallery", "--out", folder_.filePath("other.safetensors"), "--seed", "5", "--noise", "0"});
+  QVERIFY2(other.exitCode == 0, other.report());
+}
+
+void TstCliTappa::replaysTheExperiments() {
+  const QString file = folder_.filePath("gallery.safetensors");
+  QVERIFY(cli({"gallery", "--out", file}).exitCode == 0);
+  const CliResult all = cli({"replay", file, "--json"});
+  QVERIFY2(all.exitCode == 0, all.report());
+  const Json& periodic = all.json().at("heads").at(2);
+  QVERIFY(periodic.at("move_channel_shown").get<bool>() && periodic.at("lower_base_shown").get<bool>());
+  QVERIFY(!all.json().at("heads").at(4).at("move_channel_shown").get<bool>());
+  // Each line is what `rope` says under the same options.
+  for (const Json& reading : periodic.at("readings")) {
+    QStringList options{"rope", file, "--layer", "0", "--head", "2", "--json"};
+    if (!reading.at("rope_base").is_null()) {
+      options << "--rope-base" << QString::number(reading.at("rope_base").get<double>(), 'g', 17);
+    }
+    if (!reading.at("move_channel").is_null()) {
+      options << "--move-channel"
+              << QStringLiteral("%1:%2")
+                     .arg(reading.at("move_channel")[0].get<int>())
+                     .arg(reading.at("move_channel")[1].get<int>());
+    }
+    const Json lens = cli(options).json();
+    QCOMPARE(lens.at("predicted_period").get<double>(), reading.at("predicted_period").get<double>());
+    QCOMPARE(lens.at("measured_period") == reading.at("measured_period"), true);
+  }
+  QVERIFY(cli({"replay", file, "--layer", "0"}).failedWith(2));
+  QVERIFY(cli({"replay", file, "--layer", "0", "--head", "5"}).failedWith(1));
 }
 
 void TstCliTappa::measuresSimilarity_data() {

@@ -7,6 +7,8 @@
 #include <QtTest>
 
 #include "ui/engine/engine.h"
+#include "ui/session/session_file.h"
+#include "ui/window/bos_menu.h"
 #include "ui/window/machine_menu.h"
 #include "ui/window/workspace.h"
 
@@ -26,6 +28,7 @@ class TstMachine : public QObject {
   void saysWhyAGpuCannotComputeMaps();
   void isSilentWithoutAGpu();
   void runsAgainInTheChosenArithmetic();
+  void showsAndSwitchesTheBosRule();
 
  private:
   QAction* actionWith(const QString& words) const;
@@ -100,7 +103,7 @@ void TstMachine::keepsTheChoice() {
   QVERIFY(listed.wait());
   actionWith(QStringLiteral("cpu —"))->trigger();
   actionWith(QStringLiteral("bf16"))->trigger();
-  QVERIFY(actionWith(QStringLiteral("cpu —"))->isChecked());
+  QTRY_VERIFY(actionWith(QStringLiteral("cpu —"))->isChecked());
   QVERIFY(actionWith(QStringLiteral("bf16"))->isChecked());
   QCOMPARE(savedMachine().device, std::string("cpu"));
   QCOMPARE(savedMachine().arithmetic, ArithmeticType::BF16);
@@ -145,6 +148,25 @@ void TstMachine::runsAgainInTheChosenArithmetic() {
   QCOMPARE(session_->selected(), (HeadId{3, 2}));
   QVERIFY(session_->flags().contains({1, 4}));
   QVERIFY(session_->capture()->layer(0).lse.empty());  // of arithmetic in 16 bits
+}
+
+void TstMachine::showsAndSwitchesTheBosRule() {
+  const BosMenu menu(engine_.get(), session_.get());
+  QSignalSpy ready(engine_.get(), &Engine::captureReady);
+  workspace_->openDemo();
+  QVERIFY(ready.wait(60000));
+  QTRY_VERIFY(menu.actions().first()->text().contains(QStringLiteral("<|begin|>")));
+  QVERIFY(menu.actions().first()->isChecked());
+  const std::int64_t tokens = session_->tokens();
+  menu.actions().last()->trigger();  // never
+  QTRY_VERIFY(menu.actions().last()->isChecked());
+  workspace_->run();
+  QVERIFY(ready.wait(60000));
+  QCOMPARE(session_->tokens(), tokens - 1);
+  QCOMPARE(sessionState(*session_).bos, Bos::Off);
+  const QString file = folder_.filePath(QStringLiteral("bos.json"));
+  writeSessionFile(file, sessionState(*session_));
+  QCOMPARE(readSessionFile(file).bos, Bos::Off);
 }
 
 QTEST_MAIN(TstMachine)

@@ -45,11 +45,13 @@ Engine::Private::Private(Engine* owner, EngineParts chosen) : q(owner), parts(st
   scoresQueue = std::make_unique<JobQueue>(Patience::Background);
   detailQueue = std::make_unique<JobQueue>();
   rowQueue = std::make_unique<JobQueue>();
+  replayQueue = std::make_unique<JobQueue>();
 }
 
 Engine::Private::~Private() {
   // All are asked to stop before the first is waited for.
-  for (JobQueue* queue : {modelQueue.get(), fileQueue.get(), scoresQueue.get(), detailQueue.get(), rowQueue.get()}) {
+  for (JobQueue* queue :
+       {modelQueue.get(), fileQueue.get(), scoresQueue.get(), detailQueue.get(), rowQueue.get(), replayQueue.get()}) {
     queue->cancelAll();
   }
 }
@@ -161,15 +163,15 @@ void Engine::Private::finish(quint64 id, JobStatus::State state, const QString& 
 }
 
 void Engine::cancel(quint64 job) {
-  for (JobQueue* queue :
-       {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(), d->rowQueue.get()}) {
+  for (JobQueue* queue : {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(),
+                          d->rowQueue.get(), d->replayQueue.get()}) {
     queue->cancel(job);
   }
 }
 
 void Engine::cancelAll() {
-  for (JobQueue* queue :
-       {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(), d->rowQueue.get()}) {
+  for (JobQueue* queue : {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(),
+                          d->rowQueue.get(), d->replayQueue.get()}) {
     queue->cancelAll();
   }
 }
@@ -187,8 +189,8 @@ QVector<JobStatus> Engine::jobs() const {
 }
 
 void Engine::waitIdle() {
-  for (JobQueue* queue :
-       {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(), d->rowQueue.get()}) {
+  for (JobQueue* queue : {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(),
+                          d->rowQueue.get(), d->replayQueue.get()}) {
     queue->waitIdle();
   }
   d->tiles->waitIdle();

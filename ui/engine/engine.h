@@ -12,17 +12,15 @@
 #include <memory>
 #include <vector>
 
+#include "core/analysis/experiments.h"
 #include "core/analysis/report.h"
 #include "core/capture/capture.h"
 #include "core/maps/tile_service.h"
 #include "core/maps/tiles.h"
 #include "core/model/model.h"
 #include "core/rope/interventions.h"
+#include "core/tokenizer/tokenizer.h"
 #include "ui/session/session.h"
-
-namespace headscope {
-class Tokenizer;
-}
 
 namespace headscope::ui {
 
@@ -72,10 +70,13 @@ class Engine : public QObject {
   // Model thread. Opening anything stops a run; the open model stays until the next one is there.
   void openModel(const QString& path, const ModelOptions& options = {});
   void openCapture(const QString& path);
-  void run(const QString& text,
+  void openGallery();  ///< the constructed heads, as if from a file
+  void run(const QString& text, Bos bos = Bos::Auto,
            bool parseSpecialTokens = true);  ///< with the open model; a new run replaces a running one
   void continueText(int count);              ///< greedy continuation of the last run's text
   void saveCapture(std::shared_ptr<const Capture> capture, const QString& path);
+  /// Retrieval of every head on needle prompts made from `haystack`, with the open model; the run in view stays.
+  void scoreNeedles(const QString& haystack);
   void cancel(quint64 job);
   void cancelAll();  ///< every listed job; maps go on
 
@@ -105,6 +106,9 @@ class Engine : public QObject {
   void requestColumn(std::shared_ptr<const Capture> capture, HeadId head, const Interventions& interventions,
                      qint64 key);
 
+  /// The paper's two experiments on one head. A new request replaces the last one.
+  void requestReplay(std::shared_ptr<const Capture> capture, HeadId head);
+
   bool busy() const;                ///< a listed job waits or runs
   QVector<JobStatus> jobs() const;  ///< oldest first; the last 100
   std::uint64_t mapBytes() const;   ///< of cached tiles
@@ -113,6 +117,8 @@ class Engine : public QObject {
   void waitIdle();
 
  Q_SIGNALS:
+  /// Comes right before modelOpened: what the tokenizer puts in front of a text by itself; empty: nothing.
+  void tokenizerOpened(QString before);
   void modelOpened(std::shared_ptr<const headscope::ModelInfo> info, QString device, QString arithmetic);
   void captureStarted(std::shared_ptr<const headscope::Capture> capture);  ///< layers follow
   void layerReady(int layer);
@@ -120,7 +126,8 @@ class Engine : public QObject {
   void textContinued(QString text);
   void captureSaved(QString path);
   void jobChanged(headscope::ui::JobStatus status);
-  void failed(QString what, QString message);  ///< what: "open", "run", "continue", "save", "map", "scores", "detail"
+  void failed(QString what, QString message);  ///< what: "open", "run", "continue", "save", "map", "scores", "detail",
+  /// "replay", "retrieval"
 
   void devicesListed(QVector<headscope::DeviceInfo> devices);  ///< "cpu" first
   void mapDeviceChanged(QString name);                         ///< of the GPU that computes maps; empty: none
@@ -132,6 +139,8 @@ class Engine : public QObject {
   void thumbnailReady(headscope::ui::Thumbnail thumbnail);
   void scoresReady(std::shared_ptr<const headscope::Report> report, bool complete);
   void detailReady(std::shared_ptr<const headscope::HeadDetail> detail);
+  void replayReady(std::shared_ptr<const headscope::Replay> replay);
+  void needlesScored(std::shared_ptr<const headscope::NeedleScores> scores);
   void rowReady(headscope::ui::HeadId head, qint64 query, QVector<float> probabilities);
   void columnReady(headscope::ui::HeadId head, qint64 key, QVector<float> probabilities);
 

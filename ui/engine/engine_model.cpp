@@ -31,6 +31,7 @@ void Engine::Private::cancelModelWork() {
   ++runGeneration;
   modelQueue->cancelTag("run");
   modelQueue->cancelTag("continue");
+  modelQueue->cancelTag("retrieval");
 }
 
 void Engine::openModel(const QString& path, const ModelOptions& options) {
@@ -56,9 +57,16 @@ void Engine::Private::openModel(Run& run, quint64 generation, const std::filesys
     notes.append(QString::fromStdString(note));
   }
   run.note = notes.join(QStringLiteral("; "));
-  post([this, generation, info = std::make_shared<const ModelInfo>(model->info()),
+  QString before;
+  if (tokenizer) {
+    for (const std::string& piece : tokenizer->pieces(tokenizer->addedBefore())) {
+      before += QString::fromStdString(piece);
+    }
+  }
+  post([this, generation, before, info = std::make_shared<const ModelInfo>(model->info()),
         device = QString::fromStdString(model->device()), arithmetic = QString::fromStdString(model->arithmetic())] {
     if (generation == openGeneration) {
+      Q_EMIT q->tokenizerOpened(before);
       Q_EMIT q->modelOpened(info, device, arithmetic);
     }
   });
@@ -79,16 +87,17 @@ void Engine::openCapture(const QString& path) {
            });
 }
 
-void Engine::run(const QString& text, bool parseSpecialTokens) {
+void Engine::run(const QString& text, Bos bos, bool parseSpecialTokens) {
   d->modelQueue->cancelTag("continue");
   const quint64 generation = ++d->runGeneration;
   d->start(*d->modelQueue, {"run", tr("Run"), QStringLiteral("run")},
-           [this, generation, utf8 = text.toStdString(), parseSpecialTokens](Private::Run& run) {
-             d->runModel(run, generation, utf8, parseSpecialTokens);
+           [this, generation, utf8 = text.toStdString(), bos, parseSpecialTokens](Private::Run& run) {
+             d->runModel(run, generation, utf8, bos, parseSpecialTokens);
            });
 }
 
-void Engine::Private::runModel(Run& run, quint64 generation, const std::string& text, bool parseSpecialTokens) {
+void Engine::Private::runModel(Run& run, quint64 generation, const std::string& text, Bos bos,
+                               bool parseSpecialTokens) {
   if (!model) {
     throw Error({}, "no model is open");
   }
@@ -96,7 +105,7 @@ void Engine::Private::runModel(Run& run, quint64 generation, const std::string& 
   if (!tokenizer) {
     throw Error(model->info().path.string(), "this model comes without a tokenizer, so a text can't be run");
   }
-  const Encoding encoding = tokenizer->encode(text, Bos::Auto, parseSpecialTokens);
+  const Encoding encoding = tokenizer->encode(text, bos, parseSpecialTokens);
   if (encoding.ids.empty()) {
     throw Error({}, "the text is empty");
   }

@@ -56,8 +56,9 @@ struct Engine::Private {
 
   // Work of the queues; worker threads.
   void openModel(Run& run, quint64 generation, const std::filesystem::path& path, const ModelOptions& options);
-  void runModel(Run& run, quint64 generation, const std::string& text, bool parseSpecialTokens);
+  void runModel(Run& run, quint64 generation, const std::string& text, Bos bos, bool parseSpecialTokens);
   void continueModel(Run& run, quint64 generation, int count);
+  void scoreNeedles(Run& run, quint64 generation, const std::string& haystack);
   std::filesystem::path captureFile(const ModelInfo& info, std::size_t tokens);
   void scores(Run& run, quint64 generation, const std::shared_ptr<const Capture>& capture);
   void detail(Run& run, quint64 generation, const std::shared_ptr<const Capture>& capture, HeadId head,
@@ -68,7 +69,7 @@ struct Engine::Private {
   EngineParts parts;
   quint64 nextId = 1;
   quint64 openGeneration = 0, runGeneration = 0, scoresGeneration = 0, detailGeneration = 0;
-  quint64 rowGeneration = 0, columnGeneration = 0, mapDeviceGeneration = 0;
+  quint64 rowGeneration = 0, columnGeneration = 0, mapDeviceGeneration = 0, replayGeneration = 0;
   std::map<quint64, JobStatus> statuses;  ///< listed jobs
   std::map<quint64, JobSheet> hidden;     ///< jobs that are not listed yet
 
@@ -92,7 +93,7 @@ struct Engine::Private {
 
   // Last, so that they join before anything above goes.
   std::unique_ptr<TileService> tiles;
-  std::unique_ptr<JobQueue> modelQueue, fileQueue, scoresQueue, detailQueue, rowQueue;
+  std::unique_ptr<JobQueue> modelQueue, fileQueue, scoresQueue, detailQueue, rowQueue, replayQueue;
 };
 
 }  // namespace headscope::ui

@@ -71,7 +71,7 @@ QVariant FlagsModel::shown(HeadId head, int column) const {
     case kNote:
       return session_->note(head);
     default:
-      return formatValue(scores_.value(head, metricOf(kScores[column - FirstScore])));
+      return formatValue(scores_.value(head, kMetrics[column - FirstScore]));
   }
 }
 
@@ -86,7 +86,7 @@ QVariant FlagsModel::sorted(HeadId head, int column) const {
     case kNote:
       return shown(head, column);
     default: {
-      const double value = scores_.value(head, metricOf(kScores[column - FirstScore]));
+      const double value = scores_.value(head, kMetrics[column - FirstScore]);
       return std::isnan(value) ? -1e300 : value;
     }
   }
@@ -127,7 +127,7 @@ QVariant FlagsModel::headerData(int section, Qt::Orientation orientation, int ro
     return QVariant::fromValue(Qt::Alignment((score ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter));
   }
   if (role == Qt::ToolTipRole && score) {
-    return metrics()[static_cast<std::size_t>(metricOf(kScores[section - FirstScore]))].text;
+    return metrics()[static_cast<std::size_t>(kMetrics[section - FirstScore])].text;
   }
   if (role != Qt::DisplayRole) {
     return {};
@@ -144,7 +144,7 @@ QVariant FlagsModel::headerData(int section, Qt::Orientation orientation, int ro
     case kNote:
       return tr("Note");
     default: {
-      const Metric& known = metrics()[static_cast<std::size_t>(metricOf(kScores[section - FirstScore]))];
+      const Metric& known = metrics()[static_cast<std::size_t>(kMetrics[section - FirstScore])];
       return known.unit == QLatin1String("nats") ? known.label + QStringLiteral(", nats")
                                                  : known.label.section(QLatin1Char(','), 0, 0);
     }

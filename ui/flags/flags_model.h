@@ -14,9 +14,14 @@ class FlagsModel : public QAbstractTableModel {
   Q_OBJECT
  public:
   enum Column { Layer, Head, KvGroup, CaseName, FirstScore };
-  static constexpr Score kScores[] = {Score::QSimilarityConsecutive, Score::SinkMass, Score::PreviousToken,
-                                      Score::Induction, Score::Entropy};
-  static constexpr int kScoreColumns = 5;
+  static constexpr int kMetrics[] = {metricOf(Score::QSimilarityConsecutive),
+                                     metricOf(Score::SinkMass),
+                                     metricOf(Score::PreviousToken),
+                                     metricOf(Score::Induction),
+                                     metricOf(Score::Entropy),
+                                     metricOf(Extra::NeedleRetrieval),
+                                     metricOf(Extra::Theorem51)};
+  static constexpr int kScoreColumns = 7;
   static constexpr int kNote = FirstScore + kScoreColumns;
   static constexpr int SortRole = Qt::UserRole;
 

@@ -45,7 +45,7 @@ FlagsTable::FlagsTable(Session* session, QWidget* parent)
   view_->verticalHeader()->setDefaultSectionSize(QFontMetrics(textFont()).height() + 2 * kSpacing);
   view_->horizontalHeader()->setStretchLastSection(true);
   view_->horizontalHeader()->setHighlightSections(false);
-  const int widths[] = {64, 64, 140, 140, 100, 92, 112, 92, 104};
+  constexpr int widths[FlagsModel::kNote] = {64, 64, 140, 140, 100, 92, 112, 92, 104, 92, 112};
   for (int column = 0; column < FlagsModel::kNote; ++column) {
     view_->setColumnWidth(column, widths[column]);
   }

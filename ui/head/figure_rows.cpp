@@ -110,6 +110,9 @@ void FigureRows::paintStrip(QPainter& painter, const FigureRow& row, const QRect
       painter.fillRect(QRectF(x(*row.position), ground.top(), 3, ground.height()), t.accent);
     }
   }
+  if (row.threshold) {
+    painter.fillRect(QRectF(x(*row.threshold) + 1, ground.top() - 1, 1, ground.height() + 2), theme().muted);
+  }
   if (row.predicted) {
     painter.setBrush(Qt::NoBrush);
     painter.setPen(QPen(t.text, 1));

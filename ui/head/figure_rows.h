@@ -15,6 +15,7 @@ struct FigureRow {
   std::vector<float> others;        ///< positions 0 … 1 of all heads on the strip
   std::optional<double> position;   ///< of this head, 0 … 1
   std::optional<double> predicted;  ///< a second, hollow mark
+  std::optional<double> threshold;  ///< a thin line across the strip, 0 … 1
   bool bar = false;                 ///< filled from 0 instead of a mark
   bool strong = false;              ///< the one that names the head
 };

@@ -3,6 +3,7 @@
 #include <QCoreApplication>
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "ui/style/plot_style.h"
 
@@ -21,11 +22,28 @@ QString tr(const char* text) {
   return QCoreApplication::translate("HeadFigures", text);
 }
 
-FigureRow scoreRow(Score score, const HeadScores& own, const ScoreTable& table) {
-  const int metric = metricOf(score);
+constexpr Extra kRetrieval[] = {Extra::Retrieval, Extra::RetrievalMass, Extra::NeedleRetrieval};
+
+/// Why a head may not have this figure.
+QString absence(int metric) {
+  if (metric == metricOf(Extra::NeedleRetrieval)) {
+    return tr("\n\nNot measured yet: Run > Score retrieval on needle prompts (Ctrl+R).");
+  }
+  if (metric == metricOf(Extra::Retrieval) || metric == metricOf(Extra::RetrievalMass)) {
+    return tr("\n\nNothing in this text is said twice, 5 tokens long and 32 apart.");
+  }
+  return {};
+}
+
+FigureRow figureRow(int metric, const HeadReport& own, const ScoreTable& table) {
   const Metric& known = metrics()[static_cast<std::size_t>(metric)];
-  const double value = own[score];
-  FigureRow row{known.label, formatValue(value), {}, known.text, known.page, known.name, {}, {}, {}, false, false};
+  const double value = valueOf(own, metric);
+  FigureRow row;
+  row.label = known.label;
+  row.value = formatValue(value);
+  row.tip = known.text + (std::isnan(value) ? absence(metric) : QString());
+  row.page = known.page;
+  row.topic = known.name;
   if (known.unit == QLatin1String("nats") || known.unit == QLatin1String("tokens")) {
     row.unit = known.unit;
   }
@@ -48,25 +66,40 @@ FigureRow scoreRow(Score score, const HeadScores& own, const ScoreTable& table) 
 
 }  // namespace
 
-std::vector<FigureRow> scoreRows(const HeadScores& own, const ScoreTable& table, bool all) {
+int allScoreRows() {
+  return static_cast<int>(kScoreCount + std::size(kRetrieval));
+}
+
+std::vector<FigureRow> scoreRows(const HeadReport& own, const ScoreTable& table, bool all) {
   std::vector<FigureRow> rows;
   if (all) {
     for (std::size_t i = 0; i < kScoreCount; ++i) {
-      rows.push_back(scoreRow(static_cast<Score>(i), own, table));
+      rows.push_back(figureRow(metricOf(static_cast<Score>(i)), own, table));
+    }
+    for (const Extra extra : kRetrieval) {
+      rows.push_back(figureRow(metricOf(extra), own, table));
     }
   } else {
     for (const Score score : kMain) {
-      rows.push_back(scoreRow(score, own, table));
+      rows.push_back(figureRow(metricOf(score), own, table));
     }
   }
   return rows;
 }
 
-std::vector<FigureRow> caseRows(const CaseResult& cases) {
+std::vector<FigureRow> caseRows(const CaseResult& cases, const CaseThresholds& thresholds) {
   std::vector<FigureRow> rows;
   for (std::size_t i = 0; i < kCaseCount; ++i) {
     const Metric& known = metrics()[kScoreCount + i];
-    FigureRow row{known.label, formatValue(cases.scores[i]), {}, {}, known.page, known.name, {}, {}, {}, true, false};
+    FigureRow row;
+    row.label = known.label;
+    row.value = formatValue(cases.scores[i]);
+    row.page = known.page;
+    row.topic = known.name;
+    row.bar = true;
+    if (static_cast<Case>(i) != Case::Unpredictable) {
+      row.threshold = thresholds.predictable;
+    }
     row.tip = known.text + tr("\n\nMeasured %1 (bar), predicted from q, k and RoPE %2 (hollow mark)")
                                .arg(formatValue(cases.scores[i]), formatValue(cases.predicted[i]));
     row.position = cases.scores[i];

@@ -24,11 +24,14 @@ HeadHeader::HeadHeader(Session* session, QWidget* parent)
       previous_(new QToolButton(this)),
       next_(new QToolButton(this)),
       place_(new QLabel(this)),
+      about_(new QLabel(this)),
       note_(new QLineEdit(this)) {
   setLook(title_, "title");
   setLook(chip_, "chip");
   setLook(flag_, "flag");
   setLook(place_, "small");
+  about_->setWordWrap(true);
+  about_->setObjectName(QStringLiteral("headAbout"));
   flag_->setCheckable(true);
   flag_->setAutoDefault(false);
   flag_->setFocusPolicy(Qt::TabFocus);
@@ -64,6 +67,7 @@ HeadHeader::HeadHeader(Session* session, QWidget* parent)
   column->setSpacing(kSpacing);
   column->addLayout(first);
   column->addLayout(second);
+  column->addWidget(about_);
   column->addWidget(note_);
 
   connect(flag_, &QPushButton::clicked, this, [this] { session_->toggleFlag(session_->selected()); });
@@ -112,6 +116,14 @@ std::vector<HeadId> HeadHeader::alike() const {
   return heads;
 }
 
+QString HeadHeader::about() const {
+  return about_->text();
+}
+
+QString HeadHeader::caseWords() const {
+  return chip_->isHidden() ? QString() : chip_->text();
+}
+
 void HeadHeader::stepAlike(int steps) {
   const std::vector<HeadId> heads = alike();
   const auto here = std::find(heads.begin(), heads.end(), session_->selected());
@@ -143,6 +155,10 @@ void HeadHeader::refresh() {
   if (note_->text() != session_->note(head)) {
     note_->setText(session_->note(head));
   }
+  const auto capture = session_->capture();
+  const std::string_view about = capture ? capture->header().headNote(head.layer, head.head) : std::string_view();
+  about_->setText(QString::fromUtf8(about.data(), static_cast<qsizetype>(about.size())));
+  about_->setVisible(!about.empty());
   const std::vector<HeadId> others = alike();
   const auto here = std::find(others.begin(), others.end(), head);
   for (QToolButton* button : {previous_, next_}) {

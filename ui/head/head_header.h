@@ -24,6 +24,8 @@ class HeadHeader : public QWidget {
   void setCases(const CaseResult& cases);  ///< of the head in view, maybe changed by interventions
   QPushButton* flagButton() const { return flag_; }
   QLineEdit* noteField() const { return note_; }
+  QString about() const;
+  QString caseWords() const;  ///< of the chip: label and score
 
   /// Heads of the same case, the clearest first.
   std::vector<HeadId> alike() const;
@@ -41,6 +43,7 @@ class HeadHeader : public QWidget {
   QToolButton* previous_;
   QToolButton* next_;
   QLabel* place_;
+  QLabel* about_;  ///< what the capture says about this head
   QLineEdit* note_;
 };
 

@@ -5,6 +5,7 @@
 #include <QMenu>
 #include <QScrollArea>
 #include <QScrollBar>
+#include <QSettings>
 #include <QToolButton>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -15,7 +16,9 @@
 #include "ui/head/head_header.h"
 #include "ui/head/interventions_panel.h"
 #include "ui/head/lens_plot.h"
+#include "ui/head/replay_panel.h"
 #include "ui/head/section.h"
+#include "ui/head/threshold_panel.h"
 #include "ui/style/plot_style.h"
 #include "ui/style/theme.h"
 #include "ui/window/message_bar.h"
@@ -23,6 +26,7 @@
 namespace headscope::ui {
 namespace {
 
+const char* const kAllScoresKey = "head/allScores";
 constexpr int kDelayMs = 25;  // arrow keys held down ask once
 constexpr Statement kStatements[] = {Statement::Proposition41, Statement::Theorem51, Statement::Theorem52,
                                      Statement::Theorem53, Statement::Theorem54};
@@ -58,14 +62,16 @@ HeadPanel::HeadPanel(Engine* engine, Session* session, QWidget* parent)
   column->setContentsMargins(3 * kSpacing, kSpacing, 3 * kSpacing, 3 * kSpacing);
   column->setSpacing(3 * kSpacing);
   buildScores(column);
+  buildCases(column);
   buildLens(column);
   buildBounds(column);
+  buildExperiments(column);
   addSection(column, QStringLiteral("interventions"), tr("Interventions"), QStringLiteral("rope_lens"),
              tr("Interventions"))
       ->add(interventions_);
   column->addStretch(1);
 
-  auto* scroll = new QScrollArea(this);
+  auto* scroll = scroll_ = new QScrollArea(this);
   scroll->setWidgetResizable(true);
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   scroll->setFrameShape(QFrame::NoFrame);
@@ -115,16 +121,35 @@ void HeadPanel::buildScores(QVBoxLayout* column) {
   allScores_ = new QToolButton(this);
   allScores_->setCheckable(true);
   allScores_->setFocusPolicy(Qt::TabFocus);
-  allScores_->setText(tr("all %1").arg(kScoreCount));
+  allScores_->setText(tr("all %1").arg(allScoreRows()));
   allScores_->setToolTip(tr("Show every score"));
   setLook(allScores_, "link");
   scoreSection_->addToTitle(allScores_);
   scoreSection_->add(scoreRows_);
-  connect(allScores_, &QToolButton::toggled, this, &HeadPanel::showFigures);
+  allScores_->setChecked(QSettings().value(QLatin1String(kAllScoresKey)).toBool());
+  connect(allScores_, &QToolButton::toggled, this, [this](bool all) {
+    QSettings().setValue(QLatin1String(kAllScoresKey), all);
+    showFigures();
+  });
+}
+
+void HeadPanel::buildCases(QVBoxLayout* column) {
   caseSection_ = addSection(column, QStringLiteral("cases"), tr("Cases"), QStringLiteral("cases"), QString());
   caseRows_ = new FigureRows(this);
   caseRows_->setAccessibleName(tr("Cases of this head"));
   caseSection_->add(caseRows_);
+  thresholds_ = new ThresholdPanel(session_, this);
+  thresholds_->hide();
+  caseSection_->add(thresholds_);
+  thresholdButton_ = new QToolButton(this);
+  thresholdButton_->setText(tr("thresholds"));
+  thresholdButton_->setCheckable(true);
+  thresholdButton_->setFocusPolicy(Qt::TabFocus);
+  thresholdButton_->setToolTip(tr("From which evidence a head counts as which case: adjust"));
+  setLook(thresholdButton_, "link");
+  caseSection_->addToTitle(thresholdButton_);
+  connect(thresholdButton_, &QToolButton::toggled, thresholds_, &QWidget::setVisible);
+  connect(session_, &Session::caseThresholdsChanged, this, &HeadPanel::showFigures);
   for (FigureRows* rows : {scoreRows_, caseRows_}) {
     connect(rows, &FigureRows::helpAsked, this, &HeadPanel::helpAsked);
   }
@@ -175,9 +200,24 @@ void HeadPanel::buildBounds(QVBoxLayout* column) {
           [this](const QString& text) { text.isEmpty() ? showBounds() : boundWords_->setText(text); });
 }
 
+void HeadPanel::buildExperiments(QVBoxLayout* column) {
+  replaySection_ = addSection(column, QStringLiteral("replay"), tr("The paper’s experiments"),
+                              QStringLiteral("rope_lens"), tr("The paper’s experiments"));
+  replay_ = new ReplayPanel(engine_, session_, this);
+  replaySection_->add(replay_);
+  connect(replay_, &ReplayPanel::constructedAsked, this, &HeadPanel::constructedAsked);
+}
+
+void HeadPanel::stepExperiment(Experiment experiment) {
+  replaySection_->setExpanded(true);
+  scroll_->ensureWidgetVisible(replaySection_);
+  replay_->step(experiment);
+}
+
 void HeadPanel::setScores(const ScoreTable& scores) {
   scores_ = scores;
   header_->setScores(scores);
+  thresholds_->setScores(scores);
   showFigures();
 }
 
@@ -201,32 +241,43 @@ void HeadPanel::showDetail(std::shared_ptr<const HeadDetail> detail) {
   } else if (const HeadReport* report = scores_.find(head); report != nullptr && !detail_) {
     interventions_->setDominant(report->dominantChannel);
   }
-  if (detail_ && known(detail_->cases)) {
-    header_->setCases(detail_->cases);
-  }
   showFigures();
   showLens();
   showBounds();
 }
 
-void HeadPanel::showFigures() {
+HeadReport HeadPanel::ownReport(bool own) const {
   const HeadReport* report = scores_.find(session_->selected());
-  const bool own =
-      detail_ && detail_->layer == session_->selected().layer && detail_->head == session_->selected().head;
-  HeadScores scores = report != nullptr ? report->scores : HeadScores{};
-  if (own) {
-    for (std::size_t i = 0; i < kScoreCount; ++i) {
-      if (!std::isnan(detail_->scores.values[i])) {
-        scores.values[i] = detail_->scores.values[i];
-      }
+  HeadReport result = report != nullptr ? *report : HeadReport{};
+  if (!own) {
+    return result;
+  }
+  for (std::size_t i = 0; i < kScoreCount; ++i) {
+    if (!std::isnan(detail_->scores.values[i])) {
+      result.scores.values[i] = detail_->scores.values[i];
     }
   }
-  scoreRows_->setRows(scoreRows(scores, scores_, allScores_->isChecked()));
+  if (detail_->retrieval) {
+    result.retrieval = detail_->retrieval;
+  }
+  if (known(detail_->cases)) {
+    result.cases = detail_->cases;
+    applyThresholds(result.cases, session_->caseThresholds());
+  }
+  return result;
+}
+
+void HeadPanel::showFigures() {
+  const bool own =
+      detail_ && detail_->layer == session_->selected().layer && detail_->head == session_->selected().head;
+  const HeadReport report = ownReport(own);
+  scoreRows_->setRows(headscope::ui::scoreRows(report, scores_, allScores_->isChecked()));
   scoreSection_->setRemark(scores_.empty() ? QString() : tr("among %1 heads").arg(scores_.size()));
-  const bool ownCases = own && known(detail_->cases);
-  const CaseResult none;
-  caseRows_->setRows(caseRows(ownCases ? detail_->cases : report != nullptr ? report->cases : none));
-  caseSection_->setRemark(tr("bar measured, frame predicted"));
+  caseRows_->setRows(headscope::ui::caseRows(report.cases, session_->caseThresholds()));
+  caseSection_->setRemark(thresholds_->moved() ? tr("thresholds moved") : tr("bar measured, frame predicted"));
+  if (own && known(report.cases)) {
+    header_->setCases(report.cases);
+  }
 }
 
 void HeadPanel::showLens() {

@@ -5,7 +5,6 @@
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QLineEdit>
-#include <QMenu>
 #include <QPushButton>
 #include <QRegularExpression>
 #include <QSignalBlocker>
@@ -77,8 +76,7 @@ InterventionsPanel::InterventionsPanel(Session* session, QWidget* parent)
       drop_(new QLineEdit(this)),
       problem_(new QLabel(this)),
       noRope_(new QCheckBox(tr("No RoPE (all angles 0)"), this)),
-      original_(new QPushButton(tr("Original"), this)),
-      experiments_(new QMenu(this)) {
+      original_(new QPushButton(tr("Original"), this)) {
   build();
   timer_.setSingleShot(true);
   timer_.setInterval(kDelayMs);
@@ -101,7 +99,6 @@ InterventionsPanel::InterventionsPanel(Session* session, QWidget* parent)
   connect(drop_, &QLineEdit::textChanged, this, &InterventionsPanel::changed);
   connect(noRope_, &QCheckBox::toggled, this, &InterventionsPanel::changed);
   connect(original_, &QPushButton::clicked, this, &InterventionsPanel::reset);
-  connect(experiments_, &QMenu::aboutToShow, this, &InterventionsPanel::fillExperiments);
   connect(session_, &Session::interventionsChanged, this, &InterventionsPanel::showSession);
   connect(session_, &Session::selectionChanged, this, &InterventionsPanel::showSession);
   connect(session_, &Session::captureChanged, this, &InterventionsPanel::showSession);
@@ -130,13 +127,8 @@ void InterventionsPanel::build() {
   drop_->setObjectName(QStringLiteral("dropChannels"));
   setLook(problem_, "small");
   problem_->hide();
-  auto* experiments = new QPushButton(tr("Paper’s experiments ▸"), this);
-  experiments->setMenu(experiments_);
-  experiments->setStyleSheet(QStringLiteral("QPushButton::menu-indicator { image: none; width: 0px; }"));
-  for (QPushButton* button : {original_, experiments}) {
-    setLook(button, "link");
-    button->setAutoDefault(false);
-  }
+  setLook(original_, "link");
+  original_->setAutoDefault(false);
 
   auto* grid = new QGridLayout;
   grid->setContentsMargins(0, 0, 0, 0);
@@ -154,18 +146,17 @@ void InterventionsPanel::build() {
   grid->addWidget(moveValue_, 1, 2);
   grid->addWidget(new QLabel(tr("Drop channels"), this), 2, 0);
   grid->addWidget(drop_, 2, 1, 1, 2);
-  auto* links = new QHBoxLayout;
-  links->setContentsMargins(0, 0, 0, 0);
-  links->addWidget(original_);
-  links->addWidget(experiments);
-  links->addStretch(1);
+  auto* last = new QHBoxLayout;
+  last->setContentsMargins(0, 0, 0, 0);
+  last->addWidget(noRope_);
+  last->addStretch(1);
+  last->addWidget(original_);
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(kSpacing);
   column->addLayout(grid);
   column->addWidget(problem_);
-  column->addWidget(noRope_);
-  column->addLayout(links);
+  column->addLayout(last);
 }
 
 const Rope* InterventionsPanel::rope() const {
@@ -253,40 +244,6 @@ Interventions InterventionsPanel::wanted() const {
   result.dropChannels = parseChannels(drop_->text(), rope->channels()).value_or(now.dropChannels);
   result.noRope = noRope_->isChecked();
   return result;
-}
-
-void InterventionsPanel::fillExperiments() {
-  experiments_->clear();
-  const Rope* rope = this->rope();
-  if (rope == nullptr) {
-    return;
-  }
-  const auto add = [this](const QString& text, const Interventions& interventions) {
-    experiments_->addAction(text, this, [this, interventions] { apply(interventions); });
-  };
-  Interventions base;
-  base.ropeBase = rope->base / 10;
-  add(tr("Base %1 → %2: periods shrink").arg(baseText(rope->base), baseText(rope->base / 10)), base);
-  if (dominant_) {
-    for (const int target : {1, 2, 3, 5}) {
-      if (target < rope->channels() && target != *dominant_) {
-        Interventions moved;
-        moved.moveChannels.emplace_back(*dominant_, target);
-        const double period = 2 * M_PI / rope->invFreq[static_cast<std::size_t>(target)];
-        add(tr("Dominant channel %1 → %2: diagonals every %3 tokens")
-                .arg(*dominant_)
-                .arg(target)
-                .arg(formatValue(period)),
-            moved);
-      }
-    }
-    Interventions dropped;
-    dropped.dropChannels = {*dominant_};
-    add(tr("Without the dominant channel %1").arg(*dominant_), dropped);
-  }
-  Interventions none;
-  none.noRope = true;
-  add(tr("Without RoPE"), none);
 }
 
 }  // namespace headscope::ui

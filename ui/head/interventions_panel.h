@@ -12,7 +12,6 @@
 class QCheckBox;
 class QLabel;
 class QLineEdit;
-class QMenu;
 class QPushButton;
 class QSlider;
 
@@ -38,7 +37,6 @@ class InterventionsPanel : public QWidget {
   void changed();      ///< session follows the controls, a moment later
   Interventions wanted() const;
   void apply(const Interventions& interventions);
-  void fillExperiments();
 
   Session* session_;
   std::optional<int> dominant_;
@@ -51,7 +49,6 @@ class InterventionsPanel : public QWidget {
   QLabel* problem_;
   QCheckBox* noRope_;
   QPushButton* original_;
-  QMenu* experiments_;
   std::optional<double> exactBase_;  ///< typed or chosen; the slider is coarser
   bool showing_ = false;
   QTimer timer_;

@@ -100,7 +100,7 @@ Condition flags(const QString& word) {
 
 Condition headCase(const QString& word) {
   const auto metric = findMetric(word);
-  if (!metric || *metric < static_cast<int>(kScoreCount)) {
+  if (!metric || *metric < metricOf(Case{}) || *metric >= metricOf(Extra{})) {
     return {};
   }
   return

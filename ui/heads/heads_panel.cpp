@@ -136,7 +136,7 @@ void HeadsPanel::fillMenu(QToolButton* button, const QString& first, void (Heads
   button->menu()->setToolTipsVisible(true);
   add(first, std::nullopt, QString());
   for (std::size_t i = 0; i < metrics().size(); ++i) {
-    if (i == 0 || i == kScoreCount) {
+    if (i == 0 || static_cast<int>(i) == metricOf(Case{}) || static_cast<int>(i) == metricOf(Extra{})) {
       button->menu()->addSeparator();
     }
     add(metrics()[i].label, static_cast<int>(i), metrics()[i].text);

@@ -35,6 +35,22 @@ std::vector<Metric> collectMetrics() {
       }
     }
   }
+  const auto extra = [&all](const char* name, const QString& label) {
+    for (const ScoreDefinition& definition : furtherDefinitions()) {
+      if (definition.name == name) {
+        all.push_back(fromDefinition(definition));
+        all.back().label = label;
+      }
+    }
+  };
+  extra("retrieval", QStringLiteral("retrieval, this text"));
+  extra("retrieval_mass", QStringLiteral("retrieval mass, this text"));
+  extra("needle_retrieval", QStringLiteral("retrieval, needle prompts"));
+  extra("bounds.prop_4_1", QStringLiteral("tightness 4.1"));
+  extra("bounds.thm_5_1", QStringLiteral("tightness 5.1"));
+  extra("bounds.thm_5_2", QStringLiteral("tightness 5.2"));
+  extra("bounds.thm_5_3", QStringLiteral("tightness 5.3"));
+  extra("bounds.thm_5_4", QStringLiteral("tightness 5.4"));
   return all;
 }
 
@@ -51,6 +67,13 @@ const std::vector<std::pair<QString, int>>& shortForms() {
       {QStringLiteral("local"), metricOf(Score::LocalMass)},
       {QStringLiteral("vs"), metricOf(Score::VerticalSlashRecall)},
       {QStringLiteral("slash"), metricOf(Score::VerticalSlashRecall)},
+      {QStringLiteral("retrieval"), metricOf(Extra::Retrieval)},
+      {QStringLiteral("needle"), metricOf(Extra::NeedleRetrieval)},
+      {QStringLiteral("tight41"), metricOf(Extra::Proposition41)},
+      {QStringLiteral("tight51"), metricOf(Extra::Theorem51)},
+      {QStringLiteral("tight52"), metricOf(Extra::Theorem52)},
+      {QStringLiteral("tight53"), metricOf(Extra::Theorem53)},
+      {QStringLiteral("tight54"), metricOf(Extra::Theorem54)},
       {QStringLiteral("reaccess"), metricOf(Case::ReAccess)},
       {QStringLiteral("sequential"), metricOf(Case::Sequential)},
       {QStringLiteral("periodic"), metricOf(Case::PeriodicSequential)},
@@ -146,24 +169,39 @@ const HeadReport* ScoreTable::find(HeadId head) const {
                                                                             : nullptr;
 }
 
-namespace {
-
-double metricIn(const HeadReport& report, int metric) {
+double valueOf(const HeadReport& report, int metric) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   const auto index = static_cast<std::size_t>(metric);
-  return index < kScoreCount ? report.scores.values[index] : report.cases.scores[index - kScoreCount];
+  if (metric < metricOf(Case{})) {
+    return report.scores.values[index];
+  }
+  if (metric < metricOf(Extra{})) {
+    return report.cases.scores[index - kScoreCount];
+  }
+  const auto extra = static_cast<Extra>(metric - metricOf(Extra{}));
+  switch (extra) {
+    case Extra::Retrieval:
+      return report.retrieval ? report.retrieval->copied : kNone;
+    case Extra::RetrievalMass:
+      return report.retrieval ? report.retrieval->mass : kNone;
+    case Extra::NeedleRetrieval:
+      return report.needleRetrieval.value_or(kNone);
+    default: {
+      const auto statement = static_cast<std::size_t>(extra) - static_cast<std::size_t>(Extra::Proposition41);
+      return report.bounds ? report.bounds->summaries[statement].tightnessMean.value_or(kNone) : kNone;
+    }
+  }
 }
-
-}  // namespace
 
 double ScoreTable::value(HeadId head, int metric) const {
   const HeadReport* report = find(head);
-  return report == nullptr ? std::numeric_limits<double>::quiet_NaN() : metricIn(*report, metric);
+  return report == nullptr ? std::numeric_limits<double>::quiet_NaN() : valueOf(*report, metric);
 }
 
 std::vector<double> ScoreTable::values(int metric) const {
   std::vector<double> all;
   for (const HeadReport* head : heads_) {
-    const double value = metricIn(*head, metric);
+    const double value = valueOf(*head, metric);
     if (!std::isnan(value)) {
       all.push_back(value);
     }

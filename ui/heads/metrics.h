@@ -1,7 +1,7 @@
 #pragma once
 
-// The figures that the wall, the table and the panel can show per head: the scores of core/analysis and the five case
-// scores, under the same names as in exports.
+// The figures that the wall, the table and the panel can show per head: the scores of core/analysis, the five case
+// scores and what some texts add, under the same names as in exports.
 
 #include <QString>
 #include <memory>
@@ -23,7 +23,19 @@ struct Metric {
   double low = 0, high = 1;  ///< range of its scale; high may be infinite: then the data say
 };
 
-/// The scores first (indexed by Score), then the cases (indexed by Case).
+/// What not every text or model has, and how tight TAPPA's five statements are.
+enum class Extra {
+  Retrieval,
+  RetrievalMass,
+  NeedleRetrieval,
+  Proposition41,
+  Theorem51,
+  Theorem52,
+  Theorem53,
+  Theorem54
+};
+
+/// The scores first (indexed by Score), then the cases (indexed by Case), then the extras (indexed by Extra).
 const std::vector<Metric>& metrics();
 constexpr int metricOf(Score score) {
   return static_cast<int>(score);
@@ -31,6 +43,11 @@ constexpr int metricOf(Score score) {
 constexpr int metricOf(Case value) {
   return static_cast<int>(kScoreCount) + static_cast<int>(value);
 }
+constexpr int metricOf(Extra value) {
+  return static_cast<int>(kScoreCount + kCaseCount) + static_cast<int>(value);
+}
+/// NaN where the head doesn't have it.
+double valueOf(const HeadReport& report, int metric);
 
 /// By exported name, a known short form ("sink", "qsim") or a beginning that only one has.
 std::optional<int> findMetric(const QString& word);
@@ -48,6 +65,7 @@ class ScoreTable {
   double value(HeadId head, int metric) const;  ///< NaN if unknown
   bool empty() const { return heads_.empty(); }
   std::size_t size() const { return heads_.size(); }
+  const std::vector<const HeadReport*>& heads() const { return heads_; }
   std::vector<double> values(int metric) const;       ///< of all heads that have it, ascending
   std::pair<double, double> range(int metric) const;  ///< of its colour scale: the metric's own, or the data's
   /// Rank of `value` among all heads, 0 = lowest … 1 = highest; none if nothing compares.

@@ -4,12 +4,15 @@
 #include <QDesktopServices>
 #include <QDir>
 #include <QFileInfo>
+#include <QImage>
 #include <QScrollBar>
 #include <QSignalBlocker>
 #include <QTextBlock>
 #include <QTextBrowser>
 #include <QTextCursor>
 #include <QTextDocument>
+#include <QTextFragment>
+#include <QTextImageFormat>
 #include <QTimer>
 #include <QUrl>
 #include <QVBoxLayout>
@@ -68,6 +71,7 @@ HelpPane::HelpPane(QWidget* parent) : QWidget(parent), choice_(new QComboBox(thi
     choice_->addItem(pageTitle(page), page);
   }
   browser_->setOpenLinks(false);
+  browser_->setSearchPaths({resourcePath(QStringLiteral("help"))});
   browser_->setFrameShape(QFrame::NoFrame);
   browser_->setAccessibleName(tr("Help"));
   auto* column = new QVBoxLayout(this);
@@ -100,11 +104,43 @@ void HelpPane::open(const QString& page, const QString& topic) {
   }
   browser_->document()->setDefaultFont(textFont());
   browser_->setMarkdown(text);
+  fitPictures();
   const QSignalBlocker blocker(choice_);
   choice_->setCurrentIndex(choice_->findData(page));
   if (!topic.isEmpty()) {
     QTimer::singleShot(0, this, [this, topic] { find(topic); });
   }
+}
+
+// Pictures (paths are relative to the page) as wide as the pane, not as their file.
+void HelpPane::fitPictures() {
+  const double room = browser_->viewport()->width() - 2 * browser_->document()->documentMargin() - 2 * kSpacing;
+  QTextDocument* document = browser_->document();
+  for (QTextBlock block = document->begin(); block.isValid(); block = block.next()) {
+    for (auto it = block.begin(); !it.atEnd(); ++it) {
+      QTextImageFormat format = it.fragment().charFormat().toImageFormat();
+      if (!format.isValid()) {
+        continue;
+      }
+      const QImage picture(QDir(resourcePath(QStringLiteral("help"))).filePath(format.name()));
+      const double width = std::min<double>(room, picture.width());
+      if (picture.isNull() || qFuzzyCompare(format.width(), width)) {
+        continue;
+      }
+      format.setWidth(width);
+      format.setHeight(width * picture.height() / picture.width());
+      QTextCursor cursor(document);
+      cursor.setPosition(it.fragment().position());
+      cursor.setPosition(it.fragment().position() + it.fragment().length(), QTextCursor::KeepAnchor);
+      cursor.setCharFormat(format);
+      break;  // the block's fragments are new now; the pages have one picture a block
+    }
+  }
+}
+
+void HelpPane::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  fitPictures();
 }
 
 // The block that defines the topic: a heading with it, else one that begins with it, else any that names it.

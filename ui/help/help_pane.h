@@ -22,8 +22,12 @@ class HelpPane : public QWidget {
   QTextBrowser* browser() const { return browser_; }
   static QStringList pages();  ///< those that exist, in reading order
 
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
+
  private:
   void find(const QString& topic);
+  void fitPictures();
 
   QComboBox* choice_;
   QTextBrowser* browser_;

@@ -49,6 +49,7 @@ void Session::setModel(std::shared_ptr<const ModelInfo> model) {
   const bool hadCapture = capture_ != nullptr;
   capture_.reset();
   report_.reset();
+  needleScores_.reset();
   cursor_.reset();
   pinned_.reset();
   if (model_) {
@@ -121,8 +122,47 @@ void Session::applyShape(int layers, int heads, int kvHeads) {
 }
 
 void Session::setReport(std::shared_ptr<const Report> report) {
+  const bool moved = caseThresholds_ != CaseThresholds{};
+  if (report && (moved || needleScores_)) {
+    auto own = std::make_shared<Report>(*report);
+    if (moved) {
+      applyThresholds(*own, caseThresholds_);
+    }
+    if (needleScores_) {
+      headscope::setNeedleScores(*own, *needleScores_);
+    }
+    report = std::move(own);
+  }
   report_ = std::move(report);
   Q_EMIT reportChanged();
+}
+
+void Session::setNeedleScores(std::shared_ptr<const NeedleScores> scores) {
+  needleScores_ = std::move(scores);
+  if (report_) {
+    setReport(report_);
+  }
+}
+
+void Session::setCaseThresholds(const CaseThresholds& thresholds) {
+  if (thresholds == caseThresholds_) {
+    return;
+  }
+  caseThresholds_ = thresholds;
+  Q_EMIT caseThresholdsChanged();
+  if (report_) {
+    auto own = std::make_shared<Report>(*report_);
+    applyThresholds(*own, thresholds);
+    report_ = std::move(own);
+    Q_EMIT reportChanged();
+  }
+}
+
+void Session::setBos(Bos bos) {
+  if (bos != bos_) {
+    bos_ = bos;
+    Q_EMIT bosChanged();
+  }
 }
 
 void Session::setPrompt(const QString& prompt) {

@@ -18,6 +18,7 @@
 #include "core/masks/head_mask.h"
 #include "core/model/model_info.h"
 #include "core/rope/interventions.h"
+#include "core/tokenizer/tokenizer.h"
 #include "ui/style/color_map.h"
 
 namespace headscope::ui {
@@ -64,8 +65,13 @@ class Session : public QObject {
   QString prompt() const { return prompt_; }
   void setModel(std::shared_ptr<const ModelInfo> model);
   void setCapture(std::shared_ptr<const Capture> capture);  ///< keeps flags if the shape is the same
-  void setReport(std::shared_ptr<const Report> report);
+  void setReport(std::shared_ptr<const Report> report);     ///< labels follow the thresholds; needle scores are put in
+  /// Of needle prompts run with the open model. Forgotten when another model comes.
+  void setNeedleScores(std::shared_ptr<const NeedleScores> scores);
   void setPrompt(const QString& prompt);
+  /// Whether a run of the prompt begins with the begin-of-sequence token. Auto: as the tokenizer's file says.
+  Bos bos() const { return bos_; }
+  void setBos(Bos bos);
 
   /// Of the capture, else of the model; 0 while nothing was open yet.
   int layers() const;
@@ -84,6 +90,9 @@ class Session : public QObject {
   void setViewport(const MapViewport& viewport);
   Interventions interventions() const { return interventions_; }
   void setInterventions(const Interventions& interventions);
+  /// From which evidence a head counts as which case. The labels and case scores of the report follow.
+  CaseThresholds caseThresholds() const { return caseThresholds_; }
+  void setCaseThresholds(const CaseThresholds& thresholds);
   std::optional<Cursor> cursor() const { return cursor_; }
   void setCursor(std::optional<Cursor> cursor);
   std::optional<Cursor> pinned() const { return pinned_; }  ///< clicked cell
@@ -112,10 +121,12 @@ class Session : public QObject {
   void layerReady(int layer);  ///< of a capture under construction
   void reportChanged();
   void promptChanged();
+  void bosChanged();
   void selectionChanged();
   void styleChanged();
   void viewportChanged();
   void interventionsChanged();
+  void caseThresholdsChanged();
   void cursorChanged();
   void pinChanged();
   void flagsChanged();
@@ -138,10 +149,13 @@ class Session : public QObject {
   std::shared_ptr<const Capture> capture_;
   std::shared_ptr<const Report> report_;
   QString prompt_;
+  Bos bos_ = Bos::Auto;
   HeadId selected_;
   MapStyle style_;
   MapViewport viewport_;
   Interventions interventions_;
+  CaseThresholds caseThresholds_;
+  std::shared_ptr<const NeedleScores> needleScores_;
   std::optional<Cursor> cursor_;
   std::optional<Cursor> pinned_;
   std::map<HeadId, QString> flags_;

@@ -27,6 +27,8 @@ const std::array<std::pair<MapValue, QString>, 2> kValues{
     {{MapValue::Probability, QStringLiteral("probability")}, {MapValue::Logit, QStringLiteral("logit")}}};
 const std::array<std::pair<Pool, QString>, 3> kPools{
     {{Pool::Max, QStringLiteral("max")}, {Pool::Mean, QStringLiteral("mean")}, {Pool::Mass, QStringLiteral("mass")}}};
+const std::array<std::pair<Bos, QString>, 3> kBosRules{
+    {{Bos::Auto, QStringLiteral("auto")}, {Bos::On, QStringLiteral("on")}, {Bos::Off, QStringLiteral("off")}}};
 const std::array<std::pair<ColorScale, QString>, 2> kScales{
     {{ColorScale::Log, QStringLiteral("log")}, {ColorScale::Linear, QStringLiteral("linear")}}};
 
@@ -247,6 +249,7 @@ QJsonObject sessionObject(const SessionState& state) {
                                                            {QStringLiteral("heads"), state.heads},
                                                            {QStringLiteral("kv_heads"), state.kvHeads}}},
                      {QStringLiteral("prompt"), state.prompt},
+                     {QStringLiteral("bos"), nameIn(kBosRules, state.bos)},
                      {QStringLiteral("ran"), state.ran},
                      {QStringLiteral("selected"), headJson(state.selected)},
                      {QStringLiteral("style"), QJsonObject{{QStringLiteral("value"), valueName(state.style.value)},
@@ -301,6 +304,7 @@ SessionState sessionState(const Session& session) {
   state.heads = session.heads();
   state.kvHeads = session.kvHeads();
   state.prompt = session.prompt();
+  state.bos = session.bos();
   state.ran = session.capture() != nullptr;
   state.selected = session.selected();
   state.style = session.style();
@@ -337,6 +341,9 @@ SessionState readSessionFile(const QString& path) {
   state.modelName = reader.text(QStringLiteral("model_name"));
   readShape(reader.object(QStringLiteral("shape")), state);
   state.prompt = reader.text(QStringLiteral("prompt"));
+  if (reader.has(QStringLiteral("bos"))) {
+    state.bos = reader.choice(QStringLiteral("bos"), kBosRules);
+  }
   state.ran = reader.flag(QStringLiteral("ran"));
   state.selected = readHead(reader.object(QStringLiteral("selected")));
   readStyle(reader.object(QStringLiteral("style")), state.style);

@@ -17,6 +17,7 @@ struct SessionState {
   QString modelName;
   int layers = 0, heads = 0, kvHeads = 0;  ///< shape that the flags belong to
   QString prompt;
+  Bos bos = Bos::Auto;
   bool ran = false;  ///< the prompt had been run
   HeadId selected;
   MapStyle style;

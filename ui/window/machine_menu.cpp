@@ -99,7 +99,8 @@ void MachineMenu::addDevice(const QString& name, const QString& words) {
     ModelOptions machine = workspace_->machine();
     machine.device = name.toStdString();
     workspace_->setMachine(machine);
-    rebuild();
+    // Later, as it removes the action that is just being triggered.
+    QMetaObject::invokeMethod(this, &MachineMenu::rebuild, Qt::QueuedConnection);
   });
 }
 
@@ -111,7 +112,8 @@ void MachineMenu::addArithmetic(ArithmeticType type, const QString& words) {
     ModelOptions machine = workspace_->machine();
     machine.arithmetic = type;
     workspace_->setMachine(machine);
-    rebuild();
+    // Later, as it removes the action that is just being triggered.
+    QMetaObject::invokeMethod(this, &MachineMenu::rebuild, Qt::QueuedConnection);
   });
 }
 

@@ -29,6 +29,7 @@
 #include "ui/style/theme.h"
 #include "ui/text/token_strip.h"
 #include "ui/window/actions.h"
+#include "ui/window/bos_menu.h"
 #include "ui/window/dock.h"
 #include "ui/window/machine_menu.h"
 #include "ui/window/message_bar.h"
@@ -179,6 +180,7 @@ void MainWindow::buildMenus() {
     }
     if (name == QLatin1String("Run")) {
       menu->addSeparator();
+      menu->addMenu(new BosMenu(engine_, session_, menu));
       menu->addMenu(new MachineMenu(engine_, workspace_, menu));
     }
     if (name == QLatin1String("File")) {

@@ -56,6 +56,7 @@ void MainWindow::connectFileActions() {
     openFolderDialog(this, tr("Open model folder"), [this](const QString& path) { workspace_->open(path); });
   });
   actions_->on("open-demo", [this] { workspace_->openDemo(); });
+  actions_->on("open-gallery", [this] { workspace_->openGallery(); });
   actions_->on("save-session", [this] {
     workspace_->sessionPath().isEmpty() ? askSaveSession()
                                         : static_cast<void>(workspace_->saveSession(workspace_->sessionPath()));
@@ -97,6 +98,7 @@ void MainWindow::connectFileActions() {
     workspace_->run();
   });
   actions_->on("stop", [this] { workspace_->stop(); });
+  actions_->on("score-retrieval", [this] { workspace_->scoreRetrieval(); });
   actions_->on("continue", [this] { workspace_->continueText(kContinuation); });
 }
 
@@ -167,6 +169,13 @@ void MainWindow::connectHeadActions() {
     heads_->filterField()->selectAll();
   });
   actions_->on("clear-filter", [this] { heads_->filterField()->clear(); });
+  const auto replay = [this](Experiment experiment) {
+    headDock_->show();
+    headDock_->raise();
+    head_->stepExperiment(experiment);
+  };
+  actions_->on("replay-move", [replay] { replay(Experiment::MoveChannel); });
+  actions_->on("replay-base", [replay] { replay(Experiment::LowerBase); });
   actions_->on("original", [this] { session_->setInterventions({}); });
 }
 
@@ -274,6 +283,8 @@ void MainWindow::connectWorkspace() {
     start_->setBusy(workspace_->running() ? words : QString(), fraction);
   });
   connect(workspace_, &Workspace::textContinued, text_, &TokenStrip::setContinuation);
+  connect(workspace_, &Workspace::retrievalScored, this,
+          [this] { heads_->setColorBy(metricOf(Extra::NeedleRetrieval)); });
   connect(workspace_, &Workspace::sessionPathChanged, this, &MainWindow::showTitle);
   connect(workspace_, &Workspace::openAsked, this, &MainWindow::askOpenFile);
   connect(workspace_, &Workspace::promptAsked, topBar_->prompt(), &PromptField::edit);
@@ -289,6 +300,8 @@ void MainWindow::connectParts() {
   topBar_->commandField()->setSource([this](const QString& typed) { return commandsFor(typed); });
   connect(topBar_->commandField(), &CommandField::left, this, [this] { map_->setFocus(); });
 
+  connect(head_, &HeadPanel::constructedAsked, this, [this] { workspace_->openGallery(Case::PeriodicSequential); });
+  connect(start_, &StartPage::galleryAsked, (*actions_)["open-gallery"], &QAction::trigger);
   connect(start_, &StartPage::demoAsked, workspace_, &Workspace::openDemo);
   connect(start_, &StartPage::fileAsked, this, &MainWindow::askOpenFile);
   connect(start_, &StartPage::folderAsked, (*actions_)["open-folder"], &QAction::trigger);

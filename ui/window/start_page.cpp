@@ -105,17 +105,22 @@ QWidget* StartPage::buildOpenPage() {
     buttons->addWidget(button);
   }
   buttons->addStretch(1);
+  auto* gallery =
+      bigButton(QStringLiteral("similar"), tr("No model at hand? See a gallery of constructed heads"), "link", page);
+  gallery->setToolTip(tr("One head for each of TAPPA's cases, built from its theorem (Ctrl+Shift+G)"));
   column->addSpacing(2 * kSpacing);
   column->addLayout(buttons);
   column->addWidget(
       label(tr("… or drop a model folder, a .gguf file, a capture, a session or a text anywhere on this window."),
             "small", page));
+  column->addWidget(gallery, 0, Qt::AlignLeft);
   recentTitle_ = label(tr("Recent"), "heading", page);
   column->addSpacing(4 * kSpacing);
   column->addWidget(recentTitle_);
   recent_ = new QVBoxLayout;
   recent_->setSpacing(0);
   column->addLayout(recent_);
+  connect(gallery, &QPushButton::clicked, this, &StartPage::galleryAsked);
   connect(demo, &QPushButton::clicked, this, &StartPage::demoAsked);
   connect(file, &QPushButton::clicked, this, &StartPage::fileAsked);
   connect(folder, &QPushButton::clicked, this, &StartPage::folderAsked);

@@ -25,6 +25,7 @@ class StartPage : public QWidget {
 
  Q_SIGNALS:
   void demoAsked();
+  void galleryAsked();
   void fileAsked();
   void folderAsked();
   void pathAsked(QString path);

@@ -80,6 +80,12 @@ void Workspace::connectEngine() {
   connect(engine_, &Engine::noted, this, [this](const QString& text) {
     Q_EMIT message(Zone::Map, {text, {}, {}, {}, false});
   });
+  connect(engine_, &Engine::needlesScored, this, [this](std::shared_ptr<const NeedleScores> scores) {
+    Q_EMIT said(
+        tr("retrieval scored on %1 needle prompts, %2 tokens to copy").arg(scores->prompts()).arg(scores->tokens()));
+    session_->setNeedleScores(std::move(scores));
+    Q_EMIT retrievalScored();
+  });
   connect(engine_, &Engine::captureSaved, this, [this](const QString& path) {
     addRecentFile(path);
     Q_EMIT said(tr("saved capture %1").arg(fileName(path)));
@@ -173,6 +179,29 @@ void Workspace::openDemo() {
   selectWhenRun_ = HeadId{5, 5};  // an induction head: finds what followed the same word before
 }
 
+void Workspace::openGallery(Case kind) {
+  pending_.reset();
+  runWhenOpen_.reset();
+  openingCapture_ = true;
+  selectWhenRun_ = HeadId{0, static_cast<int>(kind)};
+  setOpening(tr("gallery of constructed heads"));
+  engine_->openGallery();
+}
+
+void Workspace::scoreRetrieval() {
+  if (!session_->model()) {
+    Q_EMIT message(Zone::Map, {tr("Needle prompts need a model: nothing can run on a capture alone"), keptWords(),
+                               tr("Open…"), [this] { Q_EMIT openAsked(); }, false});
+    return;
+  }
+  const QString path = resourcePath(QStringLiteral("demo/haystack.txt"));
+  try {
+    engine_->scoreNeedles(readTextFile(path.isEmpty() ? QStringLiteral("demo/haystack.txt") : path));
+  } catch (const Error& error) {
+    Q_EMIT message(Zone::Map, {QString::fromUtf8(error.what()), keptWords(), {}, {}, true});
+  }
+}
+
 void Workspace::openAndRun(const QString& path, const QString& prompt) {
   pending_.reset();
   runWhenOpen_ = prompt;
@@ -212,7 +241,9 @@ void Workspace::captureStarted(std::shared_ptr<const Capture> capture) {
 void Workspace::captureReady(std::shared_ptr<const Capture> capture, double seconds, double loss) {
   setRunning(false);
   if (openingCapture_ && !opening_.isEmpty()) {
-    addRecentFile(opening_);
+    if (!capture->path().empty()) {  // the gallery is no file
+      addRecentFile(opening_);
+    }
     setOpening(QString());
     device_ = tr("capture");
     arithmetic_.clear();
@@ -221,6 +252,10 @@ void Workspace::captureReady(std::shared_ptr<const Capture> capture, double seco
   }
   scoresComplete_ = false;
   session_->setCapture(capture);
+  if (selectWhenRun_) {
+    session_->select(*selectWhenRun_);
+    selectWhenRun_.reset();
+  }
   engine_->requestScores(capture);
   Q_EMIT settled(Zone::Map);
   if (pending_) {
@@ -252,7 +287,7 @@ void Workspace::run() {
   }
   setRunning(true);
   Q_EMIT settled(Zone::Map);
-  engine_->run(session_->prompt());
+  engine_->run(session_->prompt(), session_->bos());
 }
 
 void Workspace::stop() {

@@ -32,6 +32,10 @@ class Workspace : public QObject {
 
   void open(const QString& path);
   void openDemo();
+  /// The constructed heads, at the one of this case.
+  void openGallery(Case kind = Case::ReAccess);
+  /// Retrieval of all heads on needle prompts, besides the run in view.
+  void scoreRetrieval();
   /// Runs `prompt` as soon as the model is there.
   void openAndRun(const QString& path, const QString& prompt);
   void openSession(const QString& path);
@@ -66,6 +70,7 @@ class Workspace : public QObject {
   void runningChanged(bool running);
   void progressed(double fraction, QString words);
   void textContinued(QString text);
+  void retrievalScored();  ///< the session has the scores
   void sessionPathChanged();
   void openAsked();    ///< a message's button: let the user choose a file
   void promptAsked();  ///< a message's button: let the user edit the prompt

@@ -28,6 +28,7 @@ void Workspace::openSession(const QString& path) {
   setSessionPath(QFileInfo(path).absoluteFilePath());
   const QString source = state.modelPath.isEmpty() ? state.capturePath : state.modelPath;
   session_->setPrompt(state.prompt);
+  session_->setBos(state.bos);
   session_->setStyle(state.style);
   pending_ = state;
   if (source.isEmpty()) {
@@ -46,6 +47,7 @@ void Workspace::openSession(const QString& path) {
 void Workspace::restore() {
   const SessionState state = *pending_;
   session_->setPrompt(state.prompt);
+  session_->setBos(state.bos);
   if (state.ran && session_->model() && !session_->capture()) {
     restoreFlags(state);
     session_->select(state.selected);
