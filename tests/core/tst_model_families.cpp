@@ -17,6 +17,7 @@
 #include "core/model/golden.h"
 #include "core/model/model.h"
 #include "core/model/verify.h"
+#include "tests/support/test_machine.h"
 
 namespace fs = std::filesystem;
 using namespace headscope;
@@ -77,8 +78,7 @@ void ModelFamilies::matchesGolden_data() {
 void ModelFamilies::matchesGolden() {
   QFETCH(QString, folder);
   QFETCH(QString, golden);
-  ModelOptions options;
-  options.device = "cpu";
+  ModelOptions options = test::testMachine();
   const auto model = Model::open(folder.toStdString(), options);
   const GoldenReport report = checkGolden(*model, golden.toStdString());
   for (const GoldenCheck& check : report.checks) {
@@ -163,8 +163,7 @@ void ModelFamilies::everyFamilyIsCovered() {
 // The block of query rows is a matter of speed only: windows, sinks and merged parts come out alike.
 void ModelFamilies::smallBlocksGiveTheSame() {
   QFETCH(QString, folder);
-  ModelOptions modelOptions;
-  modelOptions.device = "cpu";
+  ModelOptions modelOptions = test::testMachine();
   const auto model = Model::open(folder.toStdString(), modelOptions);
   std::vector<std::int64_t> ids;
   for (std::int64_t i = 0; i < 23; ++i) {
@@ -215,8 +214,7 @@ void ModelFamilies::lowPrecisionStaysClose() {
   QFETCH(QString, folder);
   QFETCH(QString, golden);
   for (const ArithmeticType type : {ArithmeticType::BF16, ArithmeticType::F16}) {
-    ModelOptions options;
-    options.device = "cpu";
+    ModelOptions options = test::testMachine();
     options.arithmetic = type;
     const auto model = Model::open(folder.toStdString(), options);
     QCOMPARE(model->arithmetic(), std::string(type == ArithmeticType::BF16 ? "bf16" : "f16"));

@@ -15,6 +15,7 @@
 #include "core/model/golden.h"
 #include "core/model/model.h"
 #include "tests/support/gguf_converter.h"
+#include "tests/support/test_machine.h"
 
 namespace fs = std::filesystem;
 using namespace headscope;
@@ -28,8 +29,7 @@ const fs::path kTypes = fs::path(HEADSCOPE_SHARED) / "models/gguf-types";
 const fs::path kFamilies = fs::path(HEADSCOPE_SHARED) / "models/families";
 
 std::shared_ptr<Model> openOnCpu(const fs::path& path) {
-  ModelOptions options;
-  options.device = "cpu";
+  ModelOptions options = test::testMachine();
   return Model::open(path, options);
 }
 

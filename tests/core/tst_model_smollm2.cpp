@@ -14,6 +14,7 @@
 #include "core/files/safetensors.h"
 #include "core/model/model.h"
 #include "core/rope/rope.h"
+#include "tests/support/test_machine.h"
 
 namespace fs = std::filesystem;
 using namespace headscope;
@@ -70,8 +71,7 @@ void ModelSmolLm2::initTestCase() {
   if (!fs::exists(kGolden) || !fs::exists(modelFile())) {
     QSKIP("the model file or ../shared/models/smollm2-gguf is not here");
   }
-  ModelOptions options;
-  options.device = "cpu";
+  ModelOptions options = test::testMachine();
   model_ = Model::open(modelFile(), options);
 }
 

@@ -9,6 +9,7 @@
 #include "core/files/json.h"
 #include "core/model/golden.h"
 #include "core/model/model.h"
+#include "tests/support/test_machine.h"
 
 namespace fs = std::filesystem;
 using namespace headscope;
@@ -46,8 +47,7 @@ class ModelStories : public QObject {
 
  private:
   std::shared_ptr<Model> open() const {
-    ModelOptions options;
-    options.device = "cpu";
+    ModelOptions options = test::testMachine();
     options.threads = 2;
     return Model::open(kFolder, options);
   }

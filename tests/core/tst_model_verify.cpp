@@ -12,6 +12,7 @@
 #include "core/model/model.h"
 #include "core/model/verify.h"
 #include "core/rope/rope.h"
+#include "tests/support/test_machine.h"
 
 namespace fs = std::filesystem;
 using namespace headscope;
@@ -26,8 +27,7 @@ fs::path root() {
 }
 
 std::shared_ptr<Model> openOnCpu(const fs::path& path) {
-  ModelOptions options;
-  options.device = "cpu";
+  ModelOptions options = test::testMachine();
   return Model::open(path, options);
 }
 
