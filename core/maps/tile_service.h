@@ -5,8 +5,8 @@
 // A view asks for one level and a rectangle (setView, any thread, returns at once). For each visible tile that is not
 // there yet the service delivers, in this order: a labelled preview from sampled rows, then the exact tile, from the
 // centre of the view outwards. Until then the window draws best(): the finest cached ancestor. A later setView drops
-// only what left the view; tiles that are still visible go on. When nothing visible is missing, thumbnails are worked
-// off, then one ring around the views and the levels next to them are prefetched.
+// only what left the view; tiles that are still visible go on. Sampled thumbnails take turns with exact tiles; when
+// nothing visible is missing, one ring around the views and the levels next to them are prefetched.
 //
 // Work: one thread of its own decides what comes next, and cuts it into pieces that run on all cores
 // (core/base/parallel.h). A new view is looked at between two pieces, a few milliseconds apart.

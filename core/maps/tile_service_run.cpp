@@ -40,8 +40,13 @@ void TileService::State::run(const std::stop_token& stop) {
 }
 
 bool TileService::State::workOnce() {
-  return report() || previews() || completeHeads() || exactTiles() || thumbnails(false) || prefetch() ||
-         thumbnails(true);
+  if (report() || previews()) {
+    return true;
+  }
+  // The exact map of a long text takes many seconds, the sampled wall some: they take turns, piece by piece.
+  wallsTurn = !wallsTurn;
+  return (wallsTurn && thumbnails(false)) || completeHeads() || exactTiles() || (!wallsTurn && thumbnails(false)) ||
+         prefetch() || thumbnails(true);
 }
 
 void TileService::State::changeViews(const std::function<void(std::map<int, Pane>&)>& change) {

@@ -147,6 +147,7 @@ struct TileService::State {
   std::condition_variable idle;
   std::map<int, Pane> panes;
   std::uint64_t serial = 0;
+  bool wallsTurn = false;  ///< of the worker
   bool changed = true;
   bool resting = false;
 

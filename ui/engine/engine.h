@@ -92,6 +92,8 @@ class Engine : public QObject {
   void clearView(int pane);
   TilePart bestTile(const TileKey& key) const;                   ///< never computes
   std::shared_ptr<const HeadView> headView(quint64 view) const;  ///< of a map in use, or null
+  /// The wall's picture of a head, if there is one: no more than that of the head as it was captured.
+  std::shared_ptr<const headscope::Thumbnail> thumbnail(const Capture& capture, HeadId head) const;
   quint64 viewId(const std::shared_ptr<const Capture>& capture, HeadId head, const Interventions& interventions) const;
   /// Thumbnails of these heads in this order; sampled ones come first, exact ones later. Finished ones come at once.
   void requestThumbnails(std::shared_ptr<const Capture> capture, const QVector<HeadId>& heads, int size, Pool pool);

@@ -161,6 +161,10 @@ std::shared_ptr<const HeadView> Engine::headView(quint64 view) const {
   return d->tiles->headView(view);
 }
 
+std::shared_ptr<const headscope::Thumbnail> Engine::thumbnail(const Capture& capture, HeadId head) const {
+  return d->tiles->thumbnail(capture.id(), head.layer, head.head);
+}
+
 quint64 Engine::viewId(const std::shared_ptr<const Capture>& capture, HeadId head,
                        const Interventions& interventions) const {
   return headscope::viewId({capture, head.layer, head.head, interventions});

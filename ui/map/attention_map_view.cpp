@@ -224,6 +224,9 @@ void AttentionMapView::mapChanged() {
     engine_->clearView(pane_);
   }
   tiles_->setMap(view_, session_->tokens(), window);
+  if (view_ != 0 && !session_->interventions().any()) {
+    tiles_->setThumbnail(engine_->thumbnail(*session_->capture(), session_->selected()));
+  }
   overlay_->setMessage(message());
   Q_EMIT pictureChanged(pictureWords(), exact());
   Q_EMIT readoutChanged();
@@ -261,6 +264,9 @@ QString AttentionMapView::pictureWords() const {
   }
   if (status_.view == view_ && status_.preview > 0) {
     return tr("preview: %1 of %2 rows").arg(status_.rowsPerCell).arg(std::int64_t{1} << status_.level);
+  }
+  if (tiles_->hasThumbnail() && status_.exact == 0) {
+    return tr("preview: the wall's picture");
   }
   return status_.wanted > 0 ? tr("refining, %1 of %2 tiles").arg(status_.exact).arg(status_.wanted)
                             : tr("preparing the head");

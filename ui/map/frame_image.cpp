@@ -55,6 +55,8 @@ class Composer {
       : bits_(reinterpret_cast<QRgb*>(image.bits())),
         stride_(image.bytesPerLine() / static_cast<qsizetype>(sizeof(QRgb))),
         ground_(ground),
+        level_(level),
+        tokens_(frame.tokens),
         columns_(columnsOf(frame, level)),
         rows_(rowsOf(frame, level)) {}
 
@@ -84,7 +86,11 @@ class Composer {
     }
   }
 
-  void blank(const Band& across, const Band& down) {
+  void blank(const Band& across, const Band& down, bool awaited) {
+    if (awaited && ground_.thumbnail != nullptr) {
+      thumbnail(across, down);
+      return;
+    }
     for (int y = down.begin; y < down.end; ++y) {
       const std::int64_t cell = rows_[static_cast<std::size_t>(y)];
       QRgb* target = line(y);
@@ -97,9 +103,24 @@ class Composer {
  private:
   QRgb* line(int y) const { return bits_ + y * stride_; }
 
+  void thumbnail(const Band& across, const Band& down) {
+    const auto part = [this](std::int64_t cell) {
+      return std::min(cell << level_, tokens_ - 1) * ground_.size / tokens_;
+    };
+    for (int y = down.begin; y < down.end; ++y) {
+      const QRgb* source = ground_.thumbnail + part(rows_[static_cast<std::size_t>(y)]) * ground_.size;
+      QRgb* target = line(y);
+      for (int x = across.begin; x < across.end; ++x) {
+        target[x] = source[part(columns_[static_cast<std::size_t>(x)])];
+      }
+    }
+  }
+
   QRgb* bits_;
   qsizetype stride_;
   FrameGround ground_;
+  int level_;
+  std::int64_t tokens_;
   std::vector<std::int64_t> columns_, rows_;
   std::vector<int> index_;
 };
@@ -128,7 +149,7 @@ void composeFrame(QImage& image, const MapFrame& frame, int level,
       if (tile.pixels) {
         composer.tile(column, row, tile);
       } else {
-        composer.blank(column, row);
+        composer.blank(column, row, tile.awaited);
       }
     }
   }

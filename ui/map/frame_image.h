@@ -20,11 +20,15 @@ namespace headscope::ui {
 struct TilePixels {
   const QRgb* pixels = nullptr;
   int coarser = 0;
+  bool awaited = true;  ///< without pixels: there will be some, so the thumbnail stands in
 };
 
 struct FrameGround {
   QRgb noValue = 0;  ///< above the diagonal
   QRgb pending = 0;  ///< below it, where nothing is known yet
+  /// A small picture of the whole map, [size, size] even parts, shown where there is no tile yet; null: none.
+  const QRgb* thumbnail = nullptr;
+  int size = 0;
 };
 
 /// (x, y) of the tiles of `level` that the frame shows, row by row.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,7 @@ void TilePlottable::setMap(std::uint64_t view, std::int64_t tokens, std::int64_t
     tracker_.reset();
   }
   view_ = view;
+  thumbnail_.reset();
   tokens_ = tokens;
   window_ = windowTokens;
 }
@@ -89,14 +91,20 @@ void TilePlottable::compose(QImage& image, const MapFrame& frame) {
   FrameGround ground{t.noValue.rgb(), mix(t.noValue, t.muted, 0.14).rgb()};
   std::map<std::pair<std::int64_t, std::int64_t>, TilePart> parts;
   const std::optional<std::int64_t> window = window_ > 0 ? std::optional(window_) : std::nullopt;
+  std::set<std::pair<std::int64_t, std::int64_t>> awaited;
   for (const auto& place : tilesInFrame(frame, level_)) {
     const TileKey key{view_, level_, place.first, place.second};
-    const TilePart part = tileHasValues(key, tokens_, window) ? bestTile_(key) : TilePart{};
-    if (part.tile) {
-      parts.emplace(place, part);
-      if (part.tile->key.level == level_) {
-        tracker_.see(*part.tile, style_);
-      }
+    if (!tileHasValues(key, tokens_, window)) {
+      continue;
+    }
+    const TilePart part = bestTile_(key);
+    if (!part.tile) {
+      awaited.insert(place);
+      continue;
+    }
+    parts.emplace(place, part);
+    if (part.tile->key.level == level_) {
+      tracker_.see(*part.tile, style_);
     }
   }
   tilesShown_ = static_cast<int>(parts.size());
@@ -105,19 +113,37 @@ void TilePlottable::compose(QImage& image, const MapFrame& frame) {
   coloring.range = colorRange();
   coloring.noValue = ground.noValue;
   coloring.values = style_.value == MapValue::Logit ? 3 : static_cast<int>(style_.pool);
+  std::vector<QRgb> thumbnail;
+  thumbnailShown_ = hasThumbnail() && !awaited.empty();
+  if (thumbnailShown_) {
+    const std::vector<float>& values = *thumbnailValues();
+    thumbnail.resize(values.size());
+    colorize(values.data(), values.size(), *coloring.map, coloring.range, coloring.noValue, thumbnail.data());
+    ground.thumbnail = thumbnail.data();
+    ground.size = thumbnail_->size;
+  }
   std::vector<std::shared_ptr<const TileImages::Pixels>> held;
   composeFrame(
       image, frame, level_,
       [&](std::int64_t x, std::int64_t y) {
         const auto found = parts.find({x, y});
         if (found == parts.end()) {
-          return TilePixels{};
+          return TilePixels{nullptr, 0, awaited.contains({x, y})};
         }
         const Tile& tile = *found->second.tile;
         held.push_back(images_.image(tile, shownValues(tile, style_), coloring));
-        return TilePixels{held.back()->data(), levelsAbove(found->second)};
+        return TilePixels{held.back()->data(), levelsAbove(found->second), false};
       },
       ground);
+}
+
+// Means and logits have colour ranges that a thumbnail doesn't know.
+const std::vector<float>* TilePlottable::thumbnailValues() const {
+  if (style_.value == MapValue::Logit || style_.pool == Pool::Mean) {
+    return nullptr;
+  }
+  const std::vector<float>& values = style_.pool == Pool::Mass ? thumbnail_->mass : thumbnail_->max;
+  return values.empty() ? nullptr : &values;
 }
 
 void TilePlottable::drawLegendIcon(QCPPainter* painter, const QRectF& rect) const {

@@ -6,6 +6,9 @@
 
 #include <QImage>
 #include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "core/maps/tile_service.h"
 #include "ui/map/frame_image.h"
@@ -24,6 +27,9 @@ class TilePlottable : public QCPAbstractPlottable {
 
   /// What to draw: a map, and the part of it; tokens 0: nothing. Another map forgets the colour ranges.
   void setMap(std::uint64_t view, std::int64_t tokens, std::int64_t windowTokens);
+  /// The wall's picture of this map, shown until tiles come; null: none. Forgotten with setMap().
+  void setThumbnail(std::shared_ptr<const headscope::Thumbnail> thumbnail) { thumbnail_ = std::move(thumbnail); }
+  bool hasThumbnail() const { return thumbnail_ && thumbnailValues() != nullptr; }
   void setViewport(const MapViewport& viewport) { viewport_ = viewport; }
   void setStyle(const MapStyle& style) { style_ = style; }
   void setImageBytes(std::uint64_t bytes) { images_.setLimit(bytes); }
@@ -31,7 +37,8 @@ class TilePlottable : public QCPAbstractPlottable {
   /// Of the last frame on the screen.
   int level() const { return level_; }
   ColorRange colorRange() const { return tracker_.range(style_, level_, tokens_); }
-  int tilesShown() const { return tilesShown_; }  ///< tiles that had values, of this head
+  int tilesShown() const { return tilesShown_; }  ///< that had values
+  bool anythingShown() const { return tilesShown_ > 0 || thumbnailShown_; }
   const TileImages& images() const { return images_; }
   const QImage& frameImage() const { return frame_; }  ///< device pixels
   QRect deviceRect() const { return deviceRect_; }
@@ -47,6 +54,7 @@ class TilePlottable : public QCPAbstractPlottable {
 
  private:
   void compose(QImage& image, const MapFrame& frame);
+  const std::vector<float>* thumbnailValues() const;
 
   BestTile bestTile_;
   std::uint64_t view_ = 0;
@@ -58,6 +66,8 @@ class TilePlottable : public QCPAbstractPlottable {
   RangeTracker tracker_;
   int level_ = 0;
   int tilesShown_ = 0;
+  bool thumbnailShown_ = false;
+  std::shared_ptr<const headscope::Thumbnail> thumbnail_;
   QImage frame_;
   QRect deviceRect_;
 };

@@ -72,7 +72,7 @@ std::vector<double> firstPaints(MainWindow& window, const std::vector<HeadId>& h
   std::vector<double> times;
   bool shown = false;
   const auto listening = QObject::connect(window.map(), &AttentionMapView::frameDrawn, &window,
-                                          [&] { shown = window.map()->tiles().tilesShown() > 0; });
+                                          [&] { shown = window.map()->tiles().anythingShown(); });
   for (const HeadId head : heads) {
     const QPoint at = window.heads()->wall()->cellOnScreen(head).center();
     shown = false;
