@@ -77,8 +77,8 @@ HeadPanel::HeadPanel(Engine* engine, Session* session, QWidget* parent)
   scroll->setFrameShape(QFrame::NoFrame);
   scroll->setFocusPolicy(Qt::NoFocus);
   scroll->viewport()->setAutoFillBackground(false);
-  content->setAutoFillBackground(false);
   scroll->setWidget(content);
+  content->setAutoFillBackground(false);  // setWidget() switches it on
   auto* outer = new QVBoxLayout(this);
   outer->setContentsMargins(0, 0, 0, 0);
   outer->setSpacing(kSpacing);
@@ -274,7 +274,7 @@ void HeadPanel::showFigures() {
   scoreRows_->setRows(headscope::ui::scoreRows(report, scores_, allScores_->isChecked()));
   scoreSection_->setRemark(scores_.empty() ? QString() : tr("among %1 heads").arg(scores_.size()));
   caseRows_->setRows(headscope::ui::caseRows(report.cases, session_->caseThresholds()));
-  caseSection_->setRemark(thresholds_->moved() ? tr("thresholds moved") : tr("bar measured, frame predicted"));
+  caseSection_->setRemark(thresholds_->moved() ? tr("thresholds moved") : tr("▮ measured ▯ predicted"));
   if (own && known(report.cases)) {
     header_->setCases(report.cases);
   }

@@ -23,6 +23,9 @@ enum Column { kChange, kPredicted, kMeasured, kStrength, kSign, kColumns };
 QString changeWords(const ExperimentReading& reading, const Rope* rope) {
   if (!reading.interventions.moveChannels.empty()) {
     const auto [from, to] = reading.interventions.moveChannels.front();
+    if (reading.interventions.ropeBase) {
+      return QObject::tr("%1 → %2, base %3").arg(from).arg(to).arg(compactTokens(*reading.interventions.ropeBase));
+    }
     return QObject::tr("Channel %1 → %2").arg(from).arg(to);
   }
   if (reading.interventions.ropeBase && rope != nullptr) {
@@ -220,8 +223,12 @@ void ReplayPanel::fill() {
   } else if (rows == 0) {
     verdict_->setText(tr("This layer has no RoPE: there is nothing to move."));
   } else {
-    verdict_->setText(resultWords(*replay_, Experiment::MoveChannel, tr("Moving the dominant channel")) +
-                      QLatin1Char(' ') + resultWords(*replay_, Experiment::LowerBase, tr("A tenth of the base")));
+    QStringList words{resultWords(*replay_, Experiment::MoveChannel, tr("Moving the dominant channel")),
+                      resultWords(*replay_, Experiment::LowerBase, tr("A tenth of the base"))};
+    if (!replay_->shows(Experiment::LowerBase)) {
+      words.append(resultWords(*replay_, Experiment::BaseAfterMove, tr("The same after the move")));
+    }
+    verdict_->setText(words.join(QLatin1Char(' ')));
   }
   showSession();
 }
@@ -254,7 +261,8 @@ void ReplayPanel::step(Experiment experiment) {
   std::vector<int> lines;  // of this experiment, then the head as captured
   int place = -1;
   for (std::size_t row = 0; row < readings.size(); ++row) {
-    if (readings[row].experiment == experiment) {
+    const Experiment kind = readings[row].experiment;
+    if (kind == experiment || (kind == Experiment::BaseAfterMove && experiment == Experiment::LowerBase)) {
       place = readings[row].interventions == session_->interventions() ? static_cast<int>(lines.size()) : place;
       lines.push_back(static_cast<int>(row));
     }
