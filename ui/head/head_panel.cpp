@@ -299,10 +299,10 @@ void HeadPanel::showLens() {
     channelWords_->setText(spectrum.channels.empty() ? tr("this layer has no RoPE") : tr("no dominant channel"));
   }
   const QString predicted = spectrum.predictedPeriod ? compactTokens(*spectrum.predictedPeriod) : QStringLiteral("–");
-  distanceWords_->setText(lens.measuredPeriod ? tr("period: predicted %1, measured %2 tokens, strength %3")
+  distanceWords_->setText(lens.measuredPeriod ? tr("period %1 predicted, %2 measured (strength %3)")
                                                     .arg(predicted, compactTokens(lens.measuredPeriod->tokens),
                                                          formatValue(lens.measuredPeriod->strength))
-                                              : tr("period: predicted %1 tokens, none measured").arg(predicted));
+                                              : tr("period %1 predicted, none measured").arg(predicted));
 }
 
 void HeadPanel::showBounds() {
@@ -325,10 +325,10 @@ void HeadPanel::showBounds() {
     return;
   }
   const QString holds =
-      summary.violations == 0 ? tr("holds everywhere") : tr("%1 violations").arg(formatCount(summary.violations));
+      summary.violations == 0 ? tr("holds") : tr("%1 violations").arg(formatCount(summary.violations));
   const QString count =
       lower ? tr("%1 steps").arg(formatCount(summary.pairs)) : tr("%1 pairs").arg(formatCount(summary.pairs));
-  boundWords_->setText(tr("%1%2 · %3 · tightness %4, at most %5")
+  boundWords_->setText(tr("%1%2 · %3 · tightness %4, max %5")
                            .arg(holds, report.exact ? QString() : tr(" (sampled)"), count,
                                 summary.tightnessMean ? formatValue(*summary.tightnessMean) : QStringLiteral("–"),
                                 summary.tightnessMax ? formatValue(*summary.tightnessMax) : QStringLiteral("–")));

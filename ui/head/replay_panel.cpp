@@ -81,7 +81,8 @@ ReplayPanel::ReplayPanel(Engine* engine, Session* session, QWidget* parent)
       verdict_(new QLabel(this)),
       compute_(new QPushButton(tr("Measure"), this)),
       constructed_(new QPushButton(tr("On a constructed head"), this)) {
-  table_->setHorizontalHeaderLabels({tr("Period, tokens"), tr("predicted"), tr("measured"), tr("strength"), QString()});
+  table_->setHorizontalHeaderLabels(
+      {tr("Period in tokens"), tr("predicted"), tr("measured"), tr("strength"), QString()});
   table_->setObjectName(QStringLiteral("replayTable"));
   table_->setAccessibleName(tr("The paper’s experiments on this head"));
   table_->verticalHeader()->hide();
@@ -94,8 +95,18 @@ ReplayPanel::ReplayPanel(Engine* engine, Session* session, QWidget* parent)
   table_->setFocusPolicy(Qt::TabFocus);
   table_->setTabKeyNavigation(false);
   QHeaderView* header = table_->horizontalHeader();
-  header->setSectionResizeMode(QHeaderView::ResizeToContents);
+  table_->setStyleSheet(
+      QStringLiteral("QHeaderView::section { padding: 2px 4px; font-size: 9pt; }"
+                     "QTableWidget::item { padding: 0px 4px; }"));
+  header->setDefaultAlignment(Qt::AlignRight | Qt::AlignVCenter);
+  table_->horizontalHeaderItem(kChange)->setTextAlignment(Qt::AlignLeft | Qt::AlignVCenter);
+  header->setSectionResizeMode(QHeaderView::Fixed);
   header->setSectionResizeMode(kChange, QHeaderView::Stretch);
+  const int number = QFontMetrics(smallFont()).horizontalAdvance(tr("predicted")) + 3 * kSpacing;
+  for (const int column : {kPredicted, kMeasured, kStrength}) {
+    header->resizeSection(column, number);
+  }
+  header->resizeSection(kSign, 5 * kSpacing);
   header->setHighlightSections(false);
   header->setSectionsClickable(false);
   header->setMinimumSectionSize(18);
