@@ -29,6 +29,8 @@ std::string nameOf(Experiment experiment) {
       return "move_channel";
     case Experiment::LowerBase:
       return "lower_base";
+    case Experiment::BaseAfterMove:
+      return "base_after_move";
     case Experiment::None:
       break;
   }
@@ -68,17 +70,19 @@ OrderedJson readingJson(const ExperimentReading& reading) {
 OrderedJson replayJson(const std::vector<Replay>& replays) {
   OrderedJson json;
   json["heads"] = OrderedJson::array();
-  int moves = 0, bases = 0, both = 0;
+  int moves = 0, bases = 0, after = 0;
   for (const Replay& replay : replays) {
     const bool move = replay.shows(Experiment::MoveChannel), base = replay.shows(Experiment::LowerBase);
+    const bool baseAfter = replay.shows(Experiment::BaseAfterMove);
     moves += move ? 1 : 0;
     bases += base ? 1 : 0;
-    both += move && base ? 1 : 0;
+    after += baseAfter ? 1 : 0;
     OrderedJson entry;
     entry["layer"] = replay.layer;
     entry["head"] = replay.head;
     entry["move_channel_shown"] = move;
     entry["lower_base_shown"] = base;
+    entry["base_after_move_shown"] = baseAfter;
     entry["readings"] = OrderedJson::array();
     for (const ExperimentReading& reading : replay.readings) {
       entry["readings"].push_back(readingJson(reading));
@@ -87,7 +91,7 @@ OrderedJson replayJson(const std::vector<Replay>& replays) {
   }
   json["move_channel_shown"] = moves;
   json["lower_base_shown"] = bases;
-  json["both_shown"] = both;
+  json["base_after_move_shown"] = after;
   return json;
 }
 

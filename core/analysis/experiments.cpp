@@ -63,6 +63,13 @@ Replay replayExperiments(const Capture& capture, int layer, int head, const JobC
   Interventions base;
   base.ropeBase = rope->base / kBaseDivisor;
   replay.readings.push_back(reading(capture, layer, head, Experiment::LowerBase, base, control));
+  const auto moved = std::find_if(replay.readings.rbegin(), replay.readings.rend(), [](const ExperimentReading& line) {
+    return line.experiment == Experiment::MoveChannel && line.verdict != PeriodVerdict::OutOfReach;
+  });
+  if (moved != replay.readings.rend()) {
+    base.moveChannels = moved->interventions.moveChannels;
+    replay.readings.push_back(reading(capture, layer, head, Experiment::BaseAfterMove, base, control));
+  }
   return replay;
 }
 

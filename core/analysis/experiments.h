@@ -17,7 +17,9 @@
 
 namespace headscope {
 
-enum class Experiment { None, MoveChannel, LowerBase };
+/// BaseAfterMove: the lower base on top of a move. Dominant channels of real models mostly turn too slowly for a text,
+/// at any base; moved to a fast index the effect of the base can be measured on them, too.
+enum class Experiment { None, MoveChannel, LowerBase, BaseAfterMove };
 
 /// Whether the mean logit by distance repeats as the dominant channel says.
 enum class PeriodVerdict {
@@ -39,7 +41,7 @@ struct ExperimentReading {
 struct Replay {
   int layer = 0, head = 0;
   /// The head as it is, then moves to 2, 3 and 5 (without its own channel and those that the head doesn't have), then
-  /// the lower base. Empty in a layer without RoPE.
+  /// the lower base, alone and after the slowest of the moves that can be measured. Empty in a layer without RoPE.
   std::vector<ExperimentReading> readings;
 
   /// Any reading of this experiment whose period is as predicted.

@@ -248,7 +248,7 @@ void TstCliTappa::replaysTheExperiments() {
   QVERIFY(cli({"gallery", "--out", file}).exitCode == 0);
   const CliResult all = cli({"replay", file, "--json"});
   QVERIFY2(all.exitCode == 0, all.report());
-  const Json& periodic = all.json().at("heads").at(2);
+  const Json periodic = all.json().at("heads").at(2);
   QVERIFY(periodic.at("move_channel_shown").get<bool>() && periodic.at("lower_base_shown").get<bool>());
   QVERIFY(!all.json().at("heads").at(4).at("move_channel_shown").get<bool>());
   // Each line is what `rope` says under the same options.

@@ -89,7 +89,8 @@ void TestBlockInfluence::matchesTheGoldens() {
   const auto model = Model::open(modelFile(), machine);
   const Json own = readJson(kGolden / "smollm2/own_numpy.json");
   std::map<std::string, std::vector<std::int64_t>> texts;
-  for (const Json& text : readJson(kGolden / "texts/token_ids.json")["texts"]) {
+  const Json tokenIds = readJson(kGolden / "texts/token_ids.json");
+  for (const Json& text : tokenIds["texts"]) {
     texts[text["name"]] = text["ids"].get<std::vector<std::int64_t>>();
   }
   double residual = 0, angular = 0, similarity = 0;

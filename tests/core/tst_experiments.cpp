@@ -73,7 +73,7 @@ class TestExperiments : public QObject {
 
 // Whatever is drawn at random in a periodic head: a move within reach and the lower base show the predicted period.
 void TestExperiments::constructedHeadsShowBoth() {
-  int moves = 0, bases = 0;
+  int moves = 0, bases = 0, after = 0;
   for (unsigned seed = 1; seed <= 12; ++seed) {
     const auto capture = galleryCapture(0.05, seed);
     const Replay replay = replayExperiments(*capture, 0, static_cast<int>(Case::PeriodicSequential));
@@ -92,9 +92,11 @@ void TestExperiments::constructedHeadsShowBoth() {
     }
     moves += replay.shows(Experiment::MoveChannel) ? 1 : 0;
     bases += replay.shows(Experiment::LowerBase) ? 1 : 0;
+    after += replay.shows(Experiment::BaseAfterMove) ? 1 : 0;
   }
   QCOMPARE(moves, 12);
   QCOMPARE(bases, 12);
+  QCOMPARE(after, 12);
 }
 
 void TestExperiments::readingsAreThoseOfTheLens() {
@@ -114,6 +116,7 @@ void TestExperiments::otherCasesDontPretend() {
     const Replay replay = replayExperiments(*capture, 0, static_cast<int>(Case::Unpredictable));
     QVERIFY(!replay.shows(Experiment::MoveChannel));
     QVERIFY(!replay.shows(Experiment::LowerBase));
+    QVERIFY(!replay.shows(Experiment::BaseAfterMove));
   }
 }
 

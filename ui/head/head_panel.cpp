@@ -77,8 +77,8 @@ HeadPanel::HeadPanel(Engine* engine, Session* session, QWidget* parent)
   scroll->setFrameShape(QFrame::NoFrame);
   scroll->setFocusPolicy(Qt::NoFocus);
   scroll->viewport()->setAutoFillBackground(false);
-  content->setAutoFillBackground(false);
   scroll->setWidget(content);
+  content->setAutoFillBackground(false);  // setWidget() switches it on
   auto* outer = new QVBoxLayout(this);
   outer->setContentsMargins(0, 0, 0, 0);
   outer->setSpacing(kSpacing);
@@ -274,7 +274,7 @@ void HeadPanel::showFigures() {
   scoreRows_->setRows(headscope::ui::scoreRows(report, scores_, allScores_->isChecked()));
   scoreSection_->setRemark(scores_.empty() ? QString() : tr("among %1 heads").arg(scores_.size()));
   caseRows_->setRows(headscope::ui::caseRows(report.cases, session_->caseThresholds()));
-  caseSection_->setRemark(thresholds_->moved() ? tr("thresholds moved") : tr("bar measured, frame predicted"));
+  caseSection_->setRemark(thresholds_->moved() ? tr("thresholds moved") : tr("▮ measured ▯ predicted"));
   if (own && known(report.cases)) {
     header_->setCases(report.cases);
   }
@@ -299,10 +299,10 @@ void HeadPanel::showLens() {
     channelWords_->setText(spectrum.channels.empty() ? tr("this layer has no RoPE") : tr("no dominant channel"));
   }
   const QString predicted = spectrum.predictedPeriod ? compactTokens(*spectrum.predictedPeriod) : QStringLiteral("–");
-  distanceWords_->setText(lens.measuredPeriod ? tr("period: predicted %1, measured %2 tokens, strength %3")
+  distanceWords_->setText(lens.measuredPeriod ? tr("period %1 predicted, %2 measured (strength %3)")
                                                     .arg(predicted, compactTokens(lens.measuredPeriod->tokens),
                                                          formatValue(lens.measuredPeriod->strength))
-                                              : tr("period: predicted %1 tokens, none measured").arg(predicted));
+                                              : tr("period %1 predicted, none measured").arg(predicted));
 }
 
 void HeadPanel::showBounds() {
@@ -325,10 +325,10 @@ void HeadPanel::showBounds() {
     return;
   }
   const QString holds =
-      summary.violations == 0 ? tr("holds everywhere") : tr("%1 violations").arg(formatCount(summary.violations));
+      summary.violations == 0 ? tr("holds") : tr("%1 violations").arg(formatCount(summary.violations));
   const QString count =
       lower ? tr("%1 steps").arg(formatCount(summary.pairs)) : tr("%1 pairs").arg(formatCount(summary.pairs));
-  boundWords_->setText(tr("%1%2 · %3 · tightness %4, at most %5")
+  boundWords_->setText(tr("%1%2 · %3 · tightness %4, max %5")
                            .arg(holds, report.exact ? QString() : tr(" (sampled)"), count,
                                 summary.tightnessMean ? formatValue(*summary.tightnessMean) : QStringLiteral("–"),
                                 summary.tightnessMax ? formatValue(*summary.tightnessMax) : QStringLiteral("–")));

@@ -198,6 +198,25 @@ std::pair<double, double> spanOf(std::initializer_list<const std::vector<double>
   return low <= high ? std::pair{low, high} : std::pair{0.0, 1.0};
 }
 
+struct CurveLabel {
+  QCPItemText* text;
+  double level;  ///< of the curve where the label is to stand
+};
+
+/// At the right end, inside the axis, each as near its curve as they can be without touching. Equal levels: `second` is
+/// above.
+void placeLabels(const QCPRange& range, CurveLabel first, CurveLabel second) {
+  constexpr double kLineHeight = 0.2;  // of the axis: these plots are low
+  CurveLabel& below = first.level <= second.level ? first : second;
+  CurveLabel& above = first.level <= second.level ? second : first;
+  const double line = kLineHeight * range.size();
+  below.level = std::clamp(below.level, range.lower, range.upper - 2 * line);
+  above.level = std::clamp(above.level, below.level + line, range.upper - line);
+  for (const CurveLabel& label : {first, second}) {
+    label.text->position->setCoords(0.995, label.level);
+  }
+}
+
 }  // namespace
 
 void DistancePlot::setLens(const RopeLens& lens) {
@@ -209,14 +228,8 @@ void DistancePlot::setLens(const RopeLens& lens) {
   const double margin = std::max(high - low, 1e-6) * 0.12;
   xAxis->setRange(0, std::max(1.0, static_cast<double>(count) - 1));
   yAxis->setRange(low - margin / 2, high + margin);
-  const double measuredLevel = levelNearEnd(lens.measuredByDistance);
-  double predictedLevel = levelNearEnd(lens.predictedByDistance);
-  const double apart = (high - low + 1.5 * margin) * 0.17;
-  if (std::abs(measuredLevel - predictedLevel) < apart) {
-    predictedLevel = measuredLevel + (predictedLevel >= measuredLevel ? apart : -apart);
-  }
-  measuredName_->position->setCoords(0.995, std::min(measuredLevel, high - margin));
-  predictedName_->position->setCoords(0.995, std::clamp(predictedLevel, low, high - margin));
+  placeLabels(yAxis->range(), {measuredName_, levelNearEnd(lens.measuredByDistance)},
+              {predictedName_, levelNearEnd(lens.predictedByDistance)});
   for (QCPItemText* name : {measuredName_, predictedName_}) {
     name->setVisible(count > 0);
   }
@@ -271,12 +284,12 @@ void BoundPlot::setCurve(const BoundCurve& curve, bool lowerBound) {
   const double high = spanOf({&curve.measured, &curve.bound}).second;
   xAxis->setRange(0, std::max(1.0, static_cast<double>(curve.measured.size()) - 1));
   yAxis->setRange(0, std::max(high, 1e-9) * 1.25);
-  const double measuredLevel = levelNearEnd(curve.measured);
   const double boundLevel = std::max(levelNearEnd(curve.bound), 0.0);
-  measuredName_->position->setCoords(0.995,
-                                     lowerBound ? std::max(measuredLevel, boundLevel + high * 0.2) : measuredLevel);
-  boundName_->position->setCoords(
-      0.995, lowerBound ? boundLevel : std::max(boundLevel, std::min(measuredLevel + high * 0.2, high)));
+  const double measuredLevel = levelNearEnd(curve.measured);
+  // What is above stays above where both meet: the bound, or for a lower bound the measured curve.
+  placeLabels(yAxis->range(),
+              {measuredName_, lowerBound ? std::max(measuredLevel, boundLevel) : std::min(measuredLevel, boundLevel)},
+              {boundName_, boundLevel});
   for (QCPItemText* name : {measuredName_, boundName_}) {
     name->setVisible(!curve.measured.empty());
   }

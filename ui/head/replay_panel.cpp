@@ -20,13 +20,23 @@ constexpr int kDelayMs = 60;              // arrow keys held down ask once
 constexpr std::int64_t kAtOnce = 16'384;  // tokens up to which nobody needs to ask
 enum Column { kChange, kPredicted, kMeasured, kStrength, kSign, kColumns };
 
-QString changeWords(const ExperimentReading& reading, const Rope* rope) {
+/// "10k", "500k", "1M"
+QString baseWords(double base) {
+  return base >= 1e6   ? QString::number(base / 1e6, 'g', 4) + QLatin1Char('M')
+         : base >= 1e3 ? QString::number(base / 1e3, 'g', 4) + QLatin1Char('k')
+                       : QString::number(base, 'g', 4);
+}
+
+QString changeWords(const ExperimentReading& reading) {
   if (!reading.interventions.moveChannels.empty()) {
     const auto [from, to] = reading.interventions.moveChannels.front();
+    if (reading.interventions.ropeBase) {
+      return QObject::tr("%1 → %2, base %3").arg(from).arg(to).arg(baseWords(*reading.interventions.ropeBase));
+    }
     return QObject::tr("Channel %1 → %2").arg(from).arg(to);
   }
-  if (reading.interventions.ropeBase && rope != nullptr) {
-    return QObject::tr("Base %1 → %2").arg(compactTokens(rope->base), compactTokens(*reading.interventions.ropeBase));
+  if (reading.interventions.ropeBase) {
+    return QObject::tr("Base → %1").arg(baseWords(*reading.interventions.ropeBase));
   }
   return QObject::tr("As captured");
 }
@@ -78,7 +88,8 @@ ReplayPanel::ReplayPanel(Engine* engine, Session* session, QWidget* parent)
       verdict_(new QLabel(this)),
       compute_(new QPushButton(tr("Measure"), this)),
       constructed_(new QPushButton(tr("On a constructed head"), this)) {
-  table_->setHorizontalHeaderLabels({tr("Period, tokens"), tr("predicted"), tr("measured"), tr("strength"), QString()});
+  table_->setHorizontalHeaderLabels(
+      {tr("Period in tokens"), tr("predicted"), tr("measured"), tr("strength"), QString()});
   table_->setObjectName(QStringLiteral("replayTable"));
   table_->setAccessibleName(tr("The paper’s experiments on this head"));
   table_->verticalHeader()->hide();
@@ -91,8 +102,18 @@ ReplayPanel::ReplayPanel(Engine* engine, Session* session, QWidget* parent)
   table_->setFocusPolicy(Qt::TabFocus);
   table_->setTabKeyNavigation(false);
   QHeaderView* header = table_->horizontalHeader();
-  header->setSectionResizeMode(QHeaderView::ResizeToContents);
+  table_->setStyleSheet(
+      QStringLiteral("QHeaderView::section { padding: 2px 4px; font-size: 9pt; }"
+                     "QTableWidget::item { padding: 0px 4px; }"));
+  header->setDefaultAlignment(Qt::AlignRight | Qt::AlignVCenter);
+  table_->horizontalHeaderItem(kChange)->setTextAlignment(Qt::AlignLeft | Qt::AlignVCenter);
+  header->setSectionResizeMode(QHeaderView::Fixed);
   header->setSectionResizeMode(kChange, QHeaderView::Stretch);
+  const int number = QFontMetrics(smallFont()).horizontalAdvance(tr("predicted")) + 2 * kSpacing;
+  for (const int column : {kPredicted, kMeasured, kStrength}) {
+    header->resizeSection(column, number);
+  }
+  header->resizeSection(kSign, 4 * kSpacing + 2);
   header->setHighlightSections(false);
   header->setSectionsClickable(false);
   header->setMinimumSectionSize(18);
@@ -183,15 +204,13 @@ void ReplayPanel::fill() {
   filling_ = true;
   const std::size_t rows = replay_ ? replay_->readings.size() : 0;
   const auto capture = session_->capture();
-  const Rope* rope = replay_ && capture ? capture->rope(replay_->layer) : nullptr;
   table_->setRowCount(static_cast<int>(rows));
   for (std::size_t row = 0; row < rows; ++row) {
     const ExperimentReading& reading = replay_->readings[row];
     const auto& measured = reading.measuredPeriod;
     const bool shown = reading.verdict == PeriodVerdict::Shown;
     const QString cells[kColumns] = {
-        changeWords(reading, rope),
-        reading.predictedPeriod ? compactTokens(*reading.predictedPeriod) : QStringLiteral("–"),
+        changeWords(reading), reading.predictedPeriod ? compactTokens(*reading.predictedPeriod) : QStringLiteral("–"),
         measured ? compactTokens(measured->tokens) : QStringLiteral("–"),
         measured ? formatValue(measured->strength) : QStringLiteral("–"), signOf(reading.verdict)};
     for (int column = 0; column < kColumns; ++column) {
@@ -220,8 +239,12 @@ void ReplayPanel::fill() {
   } else if (rows == 0) {
     verdict_->setText(tr("This layer has no RoPE: there is nothing to move."));
   } else {
-    verdict_->setText(resultWords(*replay_, Experiment::MoveChannel, tr("Moving the dominant channel")) +
-                      QLatin1Char(' ') + resultWords(*replay_, Experiment::LowerBase, tr("A tenth of the base")));
+    QStringList words{resultWords(*replay_, Experiment::MoveChannel, tr("Moving the dominant channel")),
+                      resultWords(*replay_, Experiment::LowerBase, tr("A tenth of the base"))};
+    if (!replay_->shows(Experiment::LowerBase)) {
+      words.append(resultWords(*replay_, Experiment::BaseAfterMove, tr("The same after the move")));
+    }
+    verdict_->setText(words.join(QLatin1Char(' ')));
   }
   showSession();
 }
@@ -254,7 +277,8 @@ void ReplayPanel::step(Experiment experiment) {
   std::vector<int> lines;  // of this experiment, then the head as captured
   int place = -1;
   for (std::size_t row = 0; row < readings.size(); ++row) {
-    if (readings[row].experiment == experiment) {
+    const Experiment kind = readings[row].experiment;
+    if (kind == experiment || (kind == Experiment::BaseAfterMove && experiment == Experiment::LowerBase)) {
       place = readings[row].interventions == session_->interventions() ? static_cast<int>(lines.size()) : place;
       lines.push_back(static_cast<int>(row));
     }

@@ -59,10 +59,10 @@ void AttentionMapView::placeCaptions() {
   const auto beside = [&](const DetailCurves::Rect& curve, const QString& name, const QColor& color) {
     const QRect rect = curve.rect->rect();
     const QRect words(rect.right() + 13, rect.center().y() - line / 2, second.right() - rect.right() - 12, line);
-    captions.append({words, Qt::AlignLeft | Qt::AlignVCenter, name, color});
-    captions.append({words, Qt::AlignRight | Qt::AlignVCenter,
-                     QStringLiteral("%1 – %2").arg(DetailCurves::lowText(curve), DetailCurves::highText(curve)),
-                     t.muted});
+    const QString range = QStringLiteral("%1 – %2").arg(DetailCurves::lowText(curve), DetailCurves::highText(curve));
+    const int rangeWidth = QFontMetrics(smallFont()).horizontalAdvance(range) + 2 * kSpacing;
+    captions.append({words.adjusted(0, 0, -rangeWidth, 0), Qt::AlignLeft | Qt::AlignVCenter, name, color});
+    captions.append({words, Qt::AlignRight | Qt::AlignVCenter, range, t.muted});
   };
   beside(curves_->kSimilarity(), tr("k-similarity"), t.key);
   beside(curves_->received(), tr("received mass, log"), t.text);

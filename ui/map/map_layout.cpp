@@ -51,7 +51,8 @@ void MapLayout::place(Part part, const QRect& rect) {
 void MapLayout::updateLayout() {
   const QRect room = rect();
   const int curveHeight = std::clamp(room.height() / 16, kLowest, kHighest);
-  const int below = keyHeight_ + kSmallGap + 2 * curveHeight + kSmallGap;
+  const int keyRoom = std::max(keyHeight_, kAxisRoom + kColorsHeight);  // the curves' names stand below the colour bar
+  const int below = keyRoom + kSmallGap + 2 * curveHeight + kSmallGap;
   const int widthLeft = room.width() - queryWidth_ - kGap - 2 * kNarrowest - kSmallGap;
   const int side = std::max(40, std::min(widthLeft, room.height() - kTop - below));
   const int curveWidth = std::clamp((room.width() - queryWidth_ - side - kGap - kSmallGap) / 2, kNarrowest, kWidest);
@@ -61,7 +62,7 @@ void MapLayout::updateLayout() {
   place(Map, QRect(left, top, side, side));
   place(QueryFirst, QRect(right, top, curveWidth, side));
   place(QuerySecond, QRect(right + curveWidth + kSmallGap, top, curveWidth, side));
-  const int under = top + side + keyHeight_ + kSmallGap;
+  const int under = top + side + keyRoom + kSmallGap;
   place(KeyFirst, QRect(left, under, side, curveHeight));
   place(KeySecond, QRect(left, under + curveHeight + kSmallGap, side, curveHeight));
   place(Colors, QRect(right, top + side + kAxisRoom + kSmallGap, 2 * curveWidth + kSmallGap, kColorsHeight));
