@@ -22,6 +22,7 @@ class MapPlot : public QCustomPlot {
   void setOverlay(MapOverlay* overlay) { overlay_ = overlay; }
   /// Paints what the overlay covered and what it covers now, in the next turn of the event loop.
   void updateOverlay();
+  QRegion overlayRegion() const { return painted_; }  ///< that the overlay may have touched in the last picture
 
  protected:
   void paintEvent(QPaintEvent* event) override;
