@@ -54,6 +54,7 @@ HeadHeader::HeadHeader(Session* session, QWidget* parent)
   auto* first = new QHBoxLayout;
   first->setSpacing(kSpacing);
   first->addWidget(title_);
+  first->addSpacing(kSpacing);
   first->addWidget(chip_);
   first->addStretch(1);
   first->addWidget(flag_);
