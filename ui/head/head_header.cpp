@@ -52,8 +52,9 @@ HeadHeader::HeadHeader(Session* session, QWidget* parent)
   }
 
   auto* first = new QHBoxLayout;
-  first->setSpacing(2 * kSpacing);
+  first->setSpacing(kSpacing);
   first->addWidget(title_);
+  first->addSpacing(kSpacing);
   first->addWidget(chip_);
   first->addStretch(1);
   first->addWidget(flag_);
@@ -144,7 +145,7 @@ void HeadHeader::refresh() {
   chip_->setVisible(cases != nullptr);
   if (cases != nullptr) {
     chip_->setText(caseName(cases->label) + QLatin1Char(' ') +
-                   formatValue(cases->scores[static_cast<std::size_t>(cases->label)]));
+                   QString::number(cases->scores[static_cast<std::size_t>(cases->label)], 'f', 2));
     chip_->setToolTip(tr("The case that its attention shows, and its score (0 … 1)"));
   }
   const bool flagged = session_->flagged(head);

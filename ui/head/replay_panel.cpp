@@ -6,6 +6,7 @@
 #include <QPushButton>
 #include <QTableWidget>
 #include <QVBoxLayout>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -109,7 +110,9 @@ ReplayPanel::ReplayPanel(Engine* engine, Session* session, QWidget* parent)
   table_->horizontalHeaderItem(kChange)->setTextAlignment(Qt::AlignLeft | Qt::AlignVCenter);
   header->setSectionResizeMode(QHeaderView::Fixed);
   header->setSectionResizeMode(kChange, QHeaderView::Stretch);
-  const int number = QFontMetrics(smallFont()).horizontalAdvance(tr("predicted")) + 2 * kSpacing;
+  const QFontMetrics metrics(smallFont());
+  const int number = std::max(metrics.horizontalAdvance(tr("predicted")), metrics.horizontalAdvance(tr("measured"))) +
+                     2 * kSpacing + 4;
   for (const int column : {kPredicted, kMeasured, kStrength}) {
     header->resizeSection(column, number);
   }
