@@ -334,7 +334,14 @@ void TestHeadScores::everyFigureIsDefined() {
   }
   AnalysisOptions all;
   all.measures = true;
-  QCOMPARE(reportDefinitions(all).size(), names.size());
+  // All but the one figure that only the window makes.
+  std::set<std::string_view> reported;
+  const auto definitions = reportDefinitions(all);
+  for (const auto& [name, text] : definitions) {
+    reported.insert(name);
+  }
+  QVERIFY(names.erase("needle_retrieval") == 1);
+  QCOMPARE(reported == names, true);
   QVERIFY(reportDefinitions({}).size() < names.size());
 }
 
