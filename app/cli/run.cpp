@@ -15,6 +15,17 @@ namespace {
 // With 16 bits in arithmetic or capture, the log-sum-exp is a pass of its own over what was kept: as long as this, it
 // takes seconds.
 constexpr std::size_t kMostTokensForLse = 16384;
+// Up to here a capture is made in memory and then written, which is faster than page by page into the mapped file.
+constexpr std::uint64_t kMostInMemory = std::uint64_t{1} << 30;
+
+std::uint64_t captureBytes(const ModelInfo& info, std::size_t tokens, bool values) {
+  std::uint64_t numbers = 0;
+  for (const CaptureBuilder::LayerShape& shape : info.shapes) {
+    numbers += static_cast<std::uint64_t>(shape.heads + shape.kvHeads * (values ? 2 : 1)) *
+               static_cast<std::uint64_t>(shape.dim);
+  }
+  return numbers * tokens * sizeof(float);
+}
 
 struct RunCommand {
   std::string path;
@@ -28,7 +39,6 @@ struct RunCommand {
 RunOptions runOptions(const RunCommand& command, TokenizedInput& input) {
   RunOptions options;
   options.capture = !command.output.out.empty();
-  options.file = command.output.out;
   options.values = command.values;
   options.logits = !command.logits.empty();
   options.block = command.machine.block;
@@ -77,7 +87,9 @@ void addLogSumExp(const RunCommand& command, RunResult& result, std::size_t toke
   }
   if (wanted) {
     result.capture = completeLogSumExp(*result.capture, run.control);
-    result.capture->save(command.output.out, run.control);
+    if (!result.capture->path().empty()) {
+      result.capture->save(command.output.out, run.control);
+    }
   } else {
     result.notes.push_back("the capture has no log-sum-exp: readers compute it (--lse on adds it)");
   }
@@ -87,8 +99,15 @@ void runModel(const RunCommand& command, const Run& run) {
   const auto tokenizer = Tokenizer::openIfPresent(command.path);
   TokenizedInput input = readInput(command.input, tokenizer.get(), command.path);
   const auto model = Model::open(command.path, modelOptions(command.machine), run.control);
-  RunResult result = model->run(input.ids, runOptions(command, input), run.control);
+  RunOptions options = runOptions(command, input);
+  if (captureBytes(model->info(), input.ids.size(), command.values) > kMostInMemory) {
+    options.file = command.output.out;
+  }
+  RunResult result = model->run(input.ids, options, run.control);
   addLogSumExp(command, result, input.ids.size(), run);
+  if (result.capture != nullptr && result.capture->path().empty()) {
+    result.capture->save(command.output.out, run.control);
+  }
   if (!command.logits.empty()) {
     const std::int64_t shape[] = {static_cast<std::int64_t>(input.ids.size()), model->info().vocab};
     writeNpy(command.logits, shape, result.logits);

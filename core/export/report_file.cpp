@@ -67,9 +67,15 @@ OrderedJson headJson(const HeadSummary& head, bool spread) {
   json["layer"] = head.layer;
   json["head"] = head.head;
   json["kv_head"] = head.kvHead;
-  json["scores"] = scoresJson(head, Part::Mean);
+  const auto scores = [&head](Part part) {
+    OrderedJson all = scoresJson(head, part);
+    all["retrieval"] = partOf(head.retrieval, part);
+    all["retrieval_mass"] = partOf(head.retrievalMass, part);
+    return all;
+  };
+  json["scores"] = scores(Part::Mean);
   if (spread) {
-    json["scores_std"] = scoresJson(head, Part::Deviation);
+    json["scores_std"] = scores(Part::Deviation);
   }
   json["case"] = caseKey(head.label);
   json["case_scores"] = casesJson(head, Part::Mean);

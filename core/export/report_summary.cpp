@@ -93,6 +93,10 @@ void SummaryBuilder::addHead(HeadSums& sums, const HeadReport& head) {
   sums.predictedPeriod.add(head.period.predicted);
   sums.measuredPeriod.add(head.period.measured);
   sums.periodStrength.add(head.period.strength);
+  if (head.retrieval) {
+    sums.retrieval.add(head.retrieval->copied);
+    sums.retrievalMass.add(head.retrieval->mass);
+  }
   for (std::size_t index = 0; head.bounds && index < kStatementCount; ++index) {
     addBound(sums.bounds[index], head.bounds->summaries[index]);
   }
@@ -148,6 +152,8 @@ HeadSummary SummaryBuilder::headSummary(const HeadSums& sums) const {
   head.predictedPeriod = sums.predictedPeriod.result();
   head.measuredPeriod = sums.measuredPeriod.result();
   head.periodStrength = sums.periodStrength.result();
+  head.retrieval = sums.retrieval.result();
+  head.retrievalMass = sums.retrievalMass.result();
   if (sums.first.bounds) {
     head.bounds = sums.bounds;
     head.season = documents_ == 1 ? std::optional(sums.first.bounds->season) : std::nullopt;

@@ -38,6 +38,7 @@ struct HeadSummary {
   Case predictedLabel = Case::Unpredictable;
   std::optional<int> dominantChannel;  ///< in most documents
   Spread predictedPeriod, measuredPeriod, periodStrength;
+  Spread retrieval, retrievalMass;  ///< of documents that say something twice
   /// Sums of violations and pairs, mean tightness over all pairs, the largest; none without bounds.
   std::optional<std::array<BoundSummary, kStatementCount>> bounds;
   std::optional<std::int64_t> season;  ///< of Theorem 5.4; with one document only
@@ -73,6 +74,7 @@ class SummaryBuilder {
     std::array<SpreadSum, kCaseCount> cases, predictedCases;
     std::vector<std::int64_t> dominant;  ///< how often, by channel
     SpreadSum predictedPeriod, measuredPeriod, periodStrength;
+    SpreadSum retrieval, retrievalMass;
     std::array<BoundSummary, kStatementCount> bounds;
   };
   struct LayerSums {

@@ -103,6 +103,7 @@ void TstCliDemo::hasTheHeadsThatTheReadmeNames() {
   QVERIFY(score(5, 5, "induction") > 0.5);
   QVERIFY(score(2, 7, "duplicate_token") > 0.5);
   QVERIFY(score(3, 7, "sink_mass") > 0.5);
+  QVERIFY(score(5, 5, "retrieval_mass") > score(3, 7, "retrieval_mass"));
 }
 
 QTEST_GUILESS_MAIN(TstCliDemo)
