@@ -3,12 +3,12 @@
 #include <cmath>
 #include <memory>
 
-#include "app/cli/block_influence_run.h"
 #include "app/cli/command.h"
 #include "app/cli/corpus.h"
 #include "app/cli/head_options.h"
 #include "app/cli/output.h"
 #include "app/cli/source.h"
+#include "core/analysis/block_influence.h"
 #include "core/analysis/report.h"
 #include "core/export/report_file.h"
 #include "core/files/atomic_file.h"
@@ -35,14 +35,17 @@ AnalysisOptions analysisOptions(const AnalyzeCommand& command) {
 
 /// Runs the model on one text and analyses the capture; block influence comes with it.
 Report analyzeRun(Model& model, TokenizedInput input, const AnalyzeCommand& command, const JobControl& control) {
-  BlockInfluenceRun influence(model.info().layers, model.info().hidden, static_cast<std::int64_t>(input.ids.size()));
+  BlockInfluence influence(model.info().layers);
+  const auto width = static_cast<int>(model.info().hidden);
   RunOptions run;
   run.loss = false;
   run.block = command.source.machine.block;
-  run.hidden = [&](int layer, std::int64_t first, std::span<const float> rows) { influence.add(layer, first, rows); };
+  run.hidden = [&](int layer, std::int64_t first, std::span<const float> rows) {
+    influence.observe(layer, first, rows, width);
+  };
   const auto capture = model.run(input.ids, run, control).capture;
   Report report = analyzeCapture(*capture, analysisOptions(command), control);
-  setBlockInfluence(report, influence.influence().published(), influence.influence().residual());
+  setBlockInfluence(report, influence.published(), influence.residual());
   return report;
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "app/cli/block_influence_run.h"
+#include "core/analysis/block_influence.h"
 
 namespace headscope::cli {
 namespace {
@@ -32,12 +32,15 @@ class Sums {
   explicit Sums(std::size_t layers) : influence_(layers, 0), similarity_(layers, 0) {}
 
   void add(Model& model, const Ids& segment, const JobControl& control) {
-    BlockInfluenceRun run(model.info().layers, model.info().hidden, static_cast<std::int64_t>(segment.size()));
+    BlockInfluence observed(model.info().layers);
+    const auto width = static_cast<int>(model.info().hidden);
     RunOptions options;
     options.loss = false;
-    options.hidden = [&](int layer, std::int64_t first, std::span<const float> rows) { run.add(layer, first, rows); };
+    options.hidden = [&](int layer, std::int64_t first, std::span<const float> rows) {
+      observed.observe(layer, first, rows, width);
+    };
     const auto capture = model.run(segment, options, control).capture;
-    const std::vector<double> influence = run.influence().published();
+    const std::vector<double> influence = observed.published();
     std::transform(influence.begin(), influence.end(), influence_.begin(), influence_.begin(), std::plus<>());
     ++segments_;
     if (segment.size() < 2) {

@@ -8,12 +8,14 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include "core/model/detail/block.h"
+#include "core/model/detail/cross_entropy.h"
 #include "core/model/detail/forward.h"
 #include "core/model/detail/placement.h"
 #include "core/model/detail/weights.h"
@@ -116,6 +118,7 @@ class ModelDetail : public QObject {
   void layerPatterns();
   void expertsOfOtherGroupsAreNeverChosen();
   void runsWithoutFiniteValuesAreErrors();
+  void lossByRangesOfTheVocabulary();
   void trainingEqualsPrefill();
   void trainingLearns();
   void trainingRefusesWindows();
@@ -354,11 +357,36 @@ void ModelDetail::runsWithoutFiniteValuesAreErrors() {
     bytes[place + 1] = '\x7F';
     fs::remove(file);
     std::ofstream(file, std::ios::binary) << bytes;
-    try {
-      Model::open(folder, onCpu)->run(ids, RunOptions{});
-      QFAIL("it ran");
-    } catch (const Error& error) {
-      QVERIFY2(std::string(error.what()).find(damage.says) != std::string::npos, error.what());
+    const auto refused = [&](const auto& use) {
+      try {
+        use(*Model::open(folder, onCpu));
+        return std::string("it ran");
+      } catch (const Error& error) {
+        return std::string(error.what());
+      }
+    };
+    GenerateOptions more;
+    more.count = 2;
+    for (const std::string& message : {refused([&](Model& model) { model.run(ids, RunOptions{}); }),
+                                       refused([&](Model& model) { model.generate(ids, more); })}) {
+      QVERIFY2(message.find(damage.says) != std::string::npos, message.c_str());
+    }
+  }
+}
+
+// Ranges that end anywhere, logits from small to huge, peaks in the first and in the last range.
+void ModelDetail::lossByRangesOfTheVocabulary() {
+  const std::int64_t rows = 7, vocab = 101;
+  const at::Tensor next = at::arange(rows) * 31 % vocab;
+  for (const double scale : {0.1, 5.0, 300.0}) {
+    const at::Tensor logits = at::randn({rows, vocab}) * scale;
+    const double expected = at::cross_entropy_loss(logits.to(at::kDouble), next).item<double>() * rows;
+    for (const std::int64_t range : {1, 17, 50, 101}) {
+      CrossEntropy entropy(next);
+      for (std::int64_t id = 0; id < vocab; id += range) {
+        entropy.add(id, logits.narrow(1, id, std::min(range, vocab - id)).clone());
+      }
+      QVERIFY2(std::abs(entropy.sum() - expected) <= 1e-5 * (1 + expected), concat(range, " ", entropy.sum()).c_str());
     }
   }
 }

@@ -18,6 +18,8 @@ namespace headscope::ui {
 namespace {
 
 constexpr qint64 kPeekBytes = 4096;
+constexpr char kColorMapKey[] = "map/colorMap";
+constexpr char kScaleKey[] = "map/scale";
 
 QString fileName(const QString& path) {
   return QFileInfo(path).fileName();
@@ -62,6 +64,7 @@ Workspace::Workspace(Engine* engine, Session* session, const QString& journalFol
   connect(&journal_, &SessionJournal::failed, this, [this](const QString& text) {
     Q_EMIT message(Zone::Flags, {text, tr("Flags are kept in memory only: save the session."), {}, {}, true});
   });
+  restoreLooks();
   connect(session_, &Session::styleChanged, this, &Workspace::saveLooks);
 }
 
@@ -352,13 +355,20 @@ void Workspace::failed(const QString& what, const QString& text) {
   }
 }
 
+// Colours stay from one start to the next; what they show (value, pooling) starts as probability and max.
 void Workspace::saveLooks() const {
   QSettings settings;
-  const MapStyle style = session_->style();
-  settings.setValue(QStringLiteral("map/value"), valueName(style.value));
-  settings.setValue(QStringLiteral("map/pool"), poolName(style.pool));
-  settings.setValue(QStringLiteral("map/colorMap"), style.colorMap);
-  settings.setValue(QStringLiteral("map/scale"), scaleName(style.scale));
+  settings.setValue(QLatin1String(kColorMapKey), session_->style().colorMap);
+  settings.setValue(QLatin1String(kScaleKey), scaleName(session_->style().scale));
+}
+
+void Workspace::restoreLooks() {
+  const QSettings settings;
+  MapStyle style = session_->style();
+  const QString colors = settings.value(QLatin1String(kColorMapKey)).toString();
+  style.colorMap = isColorMapName(colors) ? colors : style.colorMap;
+  style.scale = scaleFromName(settings.value(QLatin1String(kScaleKey)).toString()).value_or(style.scale);
+  session_->setStyle(style);
 }
 
 }  // namespace headscope::ui

@@ -90,6 +90,7 @@ class Workspace : public QObject {
   void restoreFlags(const SessionState& state);
   void setSessionPath(const QString& path);
   void saveLooks() const;
+  void restoreLooks();
   QString keptWords() const;
 
   Engine* engine_;

@@ -247,7 +247,15 @@ at::Tensor perLayerInputs(const Weights& weights, const plan::Decoder& decoder, 
 }
 
 at::Tensor headLogits(const Weights& weights, const plan::Decoder& decoder, const at::Tensor& x) {
-  at::Tensor logits = applyLinear(weights, decoder.head, x).to(at::kFloat);
+  return headLogits(weights, decoder, x, 0, decoder.vocab);
+}
+
+at::Tensor headLogits(const Weights& weights, const plan::Decoder& decoder, const at::Tensor& x, std::int64_t firstId,
+                      std::int64_t count) {
+  const at::Tensor& bias = weights[decoder.head.bias];
+  const at::Tensor rows = weights[decoder.head.weight].narrow(0, firstId, count);
+  at::Tensor logits =
+      (bias.defined() ? at::linear(x, rows, bias.narrow(0, firstId, count)) : at::linear(x, rows)).to(at::kFloat);
   if (decoder.logitScale != 1) {
     logits = logits * decoder.logitScale;
   }

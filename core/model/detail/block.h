@@ -52,5 +52,8 @@ at::Tensor perLayerInputs(const Weights& weights, const plan::Decoder& decoder, 
                           const at::Tensor& embedded);
 /// `x` after the final norm → float32 logits [..., V].
 at::Tensor headLogits(const Weights& weights, const plan::Decoder& decoder, const at::Tensor& x);
+/// The same for the ids firstId … firstId + count − 1 only: [..., count].
+at::Tensor headLogits(const Weights& weights, const plan::Decoder& decoder, const at::Tensor& x, std::int64_t firstId,
+                      std::int64_t count);
 
 }  // namespace headscope

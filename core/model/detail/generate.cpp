@@ -1,6 +1,7 @@
 #include "core/model/detail/generate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <random>
 #include <vector>
@@ -65,7 +66,11 @@ class Generation {
     }
     const at::Tensor normed = applyNorm(engine_.weights, engine_.decoder().finalNorm,
                                         placed(last.narrow(0, last.size(0) - 1, 1), engine_.placement.head));
-    return headLogits(engine_.weights, engine_.decoder(), normed).select(0, 0).to(at::kCPU);
+    const at::Tensor logits = headLogits(engine_.weights, engine_.decoder(), normed).select(0, 0).to(at::kCPU);
+    if (!std::isfinite(logits.sum().item<float>())) {
+      throw Error(engine_.files.path.string(), notFinite(engine_.type()));
+    }
+    return logits;
   }
 
   at::Tensor feed(std::int64_t first, std::int64_t count) {

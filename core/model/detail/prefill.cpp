@@ -9,10 +9,10 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/logsumexp.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/util/Exception.h>
 
+#include "core/model/detail/cross_entropy.h"
 #include "core/model/detail/layer_step.h"
 #include "core/model/detail/memory.h"
 
@@ -22,8 +22,9 @@ namespace {
 constexpr std::int64_t kHostBlock = 1024;
 constexpr std::int64_t kGpuBlock = 131072;  // halved where the memory is short
 constexpr std::int64_t kSmallestBlock = 128;
-constexpr std::int64_t kHostLogits = std::int64_t{1} << 25;  // of one block: 128 MiB in float32
 constexpr std::int64_t kGpuLogits = std::int64_t{1} << 28;
+constexpr std::int64_t kHostLogits = std::int64_t{1} << 25;  // of one block where all are wanted: 128 MiB in float32
+constexpr std::int64_t kHostIds = 2048;                      // of the vocabulary at a time where only the loss is
 // A capture up to this size is page-locked: the GPU writes it directly. Locking more would take longer than it saves.
 constexpr std::uint64_t kMostPageLocked = std::uint64_t{2} << 30;
 
@@ -212,10 +213,7 @@ class Prefill {
     if (std::isfinite(x.sum(at::kFloat).item<float>())) {
       return;
     }
-    const std::string reason = engine_.type() == at::kHalf
-                                   ? "the weights hold NaN or infinity, or values exceed 65504, the limit of f16"
-                                   : "the weights hold NaN or infinity";
-    throw Error(engine_.files.path.string(), concat("the run gives values that are no finite numbers: ", reason));
+    throw Error(engine_.files.path.string(), notFinite(engine_.type()));
   }
 
   // Final norm, head and loss, by blocks: never [tokens, V] at once unless the logits were asked for.
@@ -230,10 +228,10 @@ class Prefill {
     }
     const Place& place = engine_.placement.head;
     const std::int64_t limit = place.device.is_cuda() ? kGpuLogits : kHostLogits;
-    const std::int64_t step = std::clamp<std::int64_t>(limit / decoder_.vocab, 1, block_);
+    const std::int64_t step = std::clamp<std::int64_t>(
+        limit / (place.device.is_cuda() || options_.logits ? decoder_.vocab : kHostIds), 1, block_);
     double sum = 0;
     for (std::int64_t first = 0; first < tokens_; first += step) {
-      control_.checkpoint("output", first, tokens_);
       const at::Tensor stream = placed(x.narrow(0, first, std::min(step, tokens_ - first)), place);
       report(engine_.layers(), first, stream);
       const at::Tensor last = applyNorm(engine_.weights, decoder_.finalNorm, stream);
@@ -249,19 +247,22 @@ class Prefill {
 
   // Returns the sum of the cross entropies of the block's rows that have a next token.
   double headBlock(const at::Tensor& last, const at::Tensor& ids, std::int64_t first) {
-    const at::Tensor logits = headLogits(engine_.weights, decoder_, last);
-    const std::int64_t count = logits.size(0);
-    if (options_.logits) {
-      at::from_blob(result_.logits.data() + first * decoder_.vocab, {count, decoder_.vocab}, at::kFloat).copy_(logits);
+    const std::int64_t rows = last.size(0), vocab = decoder_.vocab;
+    const at::Tensor next = ids.narrow(0, first + 1, std::min(rows, tokens_ - 1 - first)).to(last.device());
+    const bool loss = options_.loss && next.size(0) > 0;
+    const std::int64_t range = options_.logits || last.is_cuda() ? vocab : kHostIds;
+    CrossEntropy entropy(next);
+    for (std::int64_t id = 0; id < vocab; id += range) {
+      control_.checkpoint("output", first + rows * id / vocab, tokens_);
+      const at::Tensor logits = headLogits(engine_.weights, decoder_, last, id, std::min(range, vocab - id));
+      if (options_.logits) {
+        at::from_blob(result_.logits.data() + first * vocab, {rows, vocab}, at::kFloat).copy_(logits);
+      }
+      if (loss) {
+        entropy.add(id, logits.narrow(0, 0, next.size(0)));
+      }
     }
-    const std::int64_t targets = std::min(count, tokens_ - 1 - first);
-    if (!options_.loss || targets <= 0) {
-      return 0;
-    }
-    const at::Tensor predicting = logits.narrow(0, 0, targets);
-    const at::Tensor next = ids.narrow(0, first + 1, targets).to(logits.device()).unsqueeze(1);
-    const at::Tensor losses = at::logsumexp(predicting, -1, true) - predicting.gather(1, next);
-    return losses.to(at::kDouble).sum().item<double>();
+    return loss ? entropy.sum() : 0;
   }
 
   const Engine& engine_;
@@ -282,6 +283,11 @@ class Prefill {
 };
 
 }  // namespace
+
+std::string notFinite(at::ScalarType type) {
+  return concat("the run gives values that are no finite numbers: the weights hold NaN or infinity",
+                type == at::kHalf ? ", or values exceed 65504, the limit of f16" : "");
+}
 
 void checkIds(const plan::Decoder& decoder, std::span<const std::int64_t> ids) {
   if (ids.empty()) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "core/model/detail/engine.h"
 
@@ -11,6 +12,9 @@ namespace headscope {
 
 /// Throws Error for ids outside the vocabulary or an empty text.
 void checkIds(const plan::Decoder& decoder, std::span<const std::int64_t> ids);
+
+/// What to tell a user whose run arrives at NaN or infinity.
+std::string notFinite(at::ScalarType type);
 
 /// Bytes that a prefill needs on the GPU that holds most, with the smallest blocks; 0 without a GPU.
 std::uint64_t gpuBytesNeeded(const Engine& engine, std::int64_t tokens);
