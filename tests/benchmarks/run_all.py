@@ -24,9 +24,9 @@ PROGRAMS = [
 
 def processor():
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        info = dict(line.strip().split("\t: ", 1) for line in lines if "\t: " in line)
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in info["flags"].split()]
-    return f"{info['model name']}, {len(os.sched_getaffinity(0))} cores, {' '.join(flags)}"
+        info = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in info.get("flags", "").split()]
+    return f"{info.get('model name', 'unknown processor')}, {len(os.sched_getaffinity(0))} cores, {' '.join(flags)}"
 
 
 def main():
