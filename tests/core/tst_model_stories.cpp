@@ -61,7 +61,7 @@ void ModelStories::init() {
 
 void ModelStories::matchesGolden() {
   const auto model = open();
-  const GoldenReport report = checkGolden(*model, kFolder / "golden.safetensors");
+  const GoldenReport report = checkGolden(*model, kFolder / "golden.safetensors", test::goldenSlack());
   for (const GoldenCheck& check : report.checks) {
     QVERIFY2(check.passed(), concat(check.quantity, " of ", check.worst, ": ", check.error).c_str());
   }
