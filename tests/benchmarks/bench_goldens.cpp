@@ -30,11 +30,11 @@ double errorOf(const GoldenReport& report, const char* quantity) {
   return check == nullptr ? 0 : check->error;
 }
 
-// Tolerances are meant for float32 on a CPU; sums in another order (tests/support/test_machine.h) and
+// Tolerances are meant for float32 on a CPU; a GPU's attention kernel (tests/support/test_machine.h) and
 // shorter numbers get more room.
 double slackOf(const std::string& device, const std::string& dtype) {
   const double arithmetic = dtype == "bf16" ? 8000 : dtype == "f16" ? 1000 : 1;
-  return device == "cpu" ? arithmetic : 2 * arithmetic;
+  return device == "cpu" ? arithmetic : 4 * arithmetic;
 }
 
 ArithmeticType arithmetic(const std::string& dtype) {

@@ -21,11 +21,12 @@ inline bool onCpu() {
   return testMachine().device == "cpu";
 }
 
-/// The tolerances of the goldens are for float32 on a CPU. A GPU adds in another order and gets twice as much: of
-/// stories260K the golden file itself is 5.4e-6 away from float64, and a plain PyTorch loop on an H100 8.1e-6 away from
-/// the golden file, of 1e-5 allowed.
+/// The tolerances of the goldens are for float32 on a CPU. In float32 on a GPU LibTorch's attention kernel multiplies
+/// with three TF32 products each: measured on an H200, d 8, its log-sum-exp is 1.3e-6 off at logits up to 7, and 1.7e-5
+/// (0.7e-5 with a float32 product) up to 54; those of stories260K reach 84. Without that kernel a GPU stays within the
+/// CPU's tolerance (tests/golden/stories260k_rounding.py).
 inline double goldenSlack() {
-  return onCpu() ? 1.0 : 2.0;
+  return onCpu() ? 1.0 : 4.0;
 }
 
 }  // namespace headscope::test
