@@ -31,7 +31,7 @@ HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const Ana
   similarityScores(head, report.scores);
   attentionScores(head, text.earlier, options.sample, options.verticalSlash, report.scores, nullptr, control);
   if (text.needle) {
-    report.retrieval = retrievalScore(head, text.ids, *text.needle, control);
+    report.retrieval = retrievalScore(head, text.ids, *text.needle, control, options.sample);
   }
   if (options.measures) {
     report.measures = allMeasures(queriesBeforeRope(head));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/analysis/logit_rows.h"
+#include "core/analysis/row_kernels.h"
 
 namespace headscope {
 namespace {
@@ -75,24 +76,33 @@ std::optional<NeedleSpan> findNeedle(std::span<const std::int64_t> ids, std::int
 }
 
 RetrievalScore retrievalScore(const HeadVectors& head, std::span<const std::int64_t> ids, const NeedleSpan& span,
-                              const JobControl& control) {
+                              const JobControl& control, const RowSample& sample) {
   RetrievalScore score;
   score.span = span;
+  std::unordered_map<std::int64_t, std::vector<std::int64_t>> places;  // of each token in the needle
+  for (std::int64_t i = span.needle; i < span.needle + span.tokens; ++i) {
+    places[ids[static_cast<std::size_t>(i)]].push_back(i);
+  }
   LogitRows rows(head);
-  rows.visit({span.answer - 1, span.tokens}, [&](const AttentionRow& row) {
+  std::int64_t seen = 0;
+  for (const RowRun& run : rowRuns(span.tokens, sample.rows)) {
     control.checkpoint();
-    const std::int64_t next = ids[static_cast<std::size_t>(row.t + 1)];
-    std::int64_t best = row.firstKey;
-    for (std::int64_t i = row.firstKey; i <= row.t; ++i) {
-      best = row.p[i] > row.p[best] ? i : best;
-    }
-    for (std::int64_t i = std::max(span.needle, row.firstKey); i < span.needle + span.tokens; ++i) {
-      if (ids[static_cast<std::size_t>(i)] == next) {
-        score.mass += row.p[i] / static_cast<double>(span.tokens);
-        score.copied += i == best ? 1 / static_cast<double>(span.tokens) : 0;
+    rows.visit({span.answer - 1 + run.first, run.count}, [&](const AttentionRow& row) {
+      ++seen;
+      const double* first = row.p + row.firstKey;
+      const double largest = rowKernels().maximum(first, row.keys());
+      for (const std::int64_t i : places[ids[static_cast<std::size_t>(row.t + 1)]]) {
+        if (i < row.firstKey) {
+          continue;
+        }
+        score.mass += row.p[i];
+        // Of equal probabilities the first counts.
+        score.copied += row.p[i] == largest && std::find(first, row.p + i, largest) == row.p + i ? 1 : 0;
       }
-    }
-  });
+    });
+  }
+  score.mass /= static_cast<double>(std::max<std::int64_t>(seen, 1));
+  score.copied /= static_cast<double>(std::max<std::int64_t>(seen, 1));
   return score;
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "core/analysis/head_scores.h"
 #include "core/analysis/head_vectors.h"
 #include "core/base/job_control.h"
 
@@ -29,8 +30,9 @@ struct RetrievalScore {
   NeedleSpan span;
 };
 
-/// Rows answer − 1 … answer + tokens − 2, each predicting the next token of the answer.
+/// Rows answer − 1 … answer + tokens − 2, each predicting the next token of the answer; of a long answer a sample of
+/// them if asked: all rows cost as much as a part of the map.
 RetrievalScore retrievalScore(const HeadVectors& head, std::span<const std::int64_t> ids, const NeedleSpan& span,
-                              const JobControl& control = {});
+                              const JobControl& control = {}, const RowSample& sample = {});
 
 }  // namespace headscope

@@ -123,6 +123,7 @@ class TestHeadScores : public QObject {
   void curves();
   void needles();
   void retrieval();
+  void retrievalFromASample();
   void everyFigureIsDefined();
 };
 
@@ -314,6 +315,40 @@ void TestHeadScores::retrieval() {
       makeHeadVectors(std::vector<double>(q.size(), 0.0), k, kTokens, AttentionSpec{}, std::nullopt);
   const RetrievalScore none = retrievalScore(even, ids, span);
   QVERIFY(none.copied == 0 && none.mass < 0.02 && none.mass > 0.01);
+}
+
+// A long answer, of which a head copies the first half: the sample is the mean over its own rows, each as a needle of
+// one token.
+void TestHeadScores::retrievalFromASample() {
+  constexpr std::int64_t kHalf = 120, kTokens = 2 * kHalf;
+  std::vector<std::int64_t> ids(kTokens);
+  for (std::int64_t i = 0; i < kTokens; ++i) {
+    ids[static_cast<std::size_t>(i)] = i % kHalf;
+  }
+  std::vector<double> q(kTokens * kTokens, 0.0), k(q);
+  for (std::int64_t i = 0; i < kTokens; ++i) {
+    k[static_cast<std::size_t>(i * kTokens + i)] = 1;
+    const std::int64_t next = i - (kHalf - 1);
+    q[static_cast<std::size_t>(i * kTokens + (next >= 0 && next < kHalf / 2 ? next : i))] = 6;
+  }
+  const HeadVectors head = makeHeadVectors(q, k, kTokens, AttentionSpec{}, std::nullopt);
+  const NeedleSpan span{0, kHalf, kHalf};
+  const RetrievalScore all = retrievalScore(head, ids, span);
+  QCOMPARE(all.copied, 0.5);
+  const RetrievalScore sampled = retrievalScore(head, ids, span, {}, RowSample{32});
+  double copied = 0, mass = 0, rows = 0;
+  for (const RowRun& run : rowRuns(kHalf, 32)) {
+    for (std::int64_t j = run.first; j < run.first + run.count; ++j, ++rows) {
+      const RetrievalScore one = retrievalScore(head, ids, {j, kHalf + j, 1});
+      copied += one.copied;
+      mass += one.mass;
+    }
+  }
+  QCOMPARE(rows, 32.0);
+  QVERIFY(std::abs(sampled.copied - copied / rows) < 1e-12 && std::abs(sampled.mass - mass / rows) < 1e-12);
+  QVERIFY(std::abs(sampled.mass - all.mass) < 0.05);
+  const RetrievalScore whole = retrievalScore(head, ids, span, {}, RowSample{kHalf});
+  QVERIFY(whole.copied == all.copied && whole.mass == all.mass);
 }
 
 void TestHeadScores::everyFigureIsDefined() {
