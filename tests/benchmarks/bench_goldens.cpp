@@ -13,6 +13,7 @@
 #include "core/files/json.h"
 #include "core/model/golden.h"
 #include "core/model/verify.h"
+#include "tests/support/test_machine.h"
 
 using namespace headscope;
 namespace fs = std::filesystem;
@@ -34,7 +35,7 @@ double errorOf(const GoldenReport& report, const char* quantity) {
 // shorter numbers get more room.
 double slackOf(const std::string& device, const std::string& dtype) {
   const double arithmetic = dtype == "bf16" ? 8000 : dtype == "f16" ? 1000 : 1;
-  return device == "cpu" ? arithmetic : 4 * arithmetic;
+  return test::goldenSlack(device) * arithmetic;
 }
 
 ArithmeticType arithmetic(const std::string& dtype) {

@@ -7,13 +7,14 @@
 // MODEL: a Llama-like folder or GGUF file (default: SmolLM2-135M where resources/ puts it), or "llama-8b": random
 // weights in the shape of Llama-3.1-8B, made on the device. With "scores": the scores of all heads and the wall, too.
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <thread>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
@@ -173,9 +174,13 @@ int main(int argc, char** argv) {
   bench::Table table(concat("prefill of ", engine.decoder().name, ", ", tokens, " tokens, ",
                             arithmeticName(engine.type()), ", ", engine.placement.device(), ", ", at::get_num_threads(),
                             " threads"));
-  const bool oneDevice = engine.placement.device().find('+') == std::string::npos;  // all that the plain loop knows
-  if (oneDevice) {
-    table.add("plain loop, last logits", [&] { plainLoop(engine, idTensor, false).sum().item<float>(); });
+  std::vector<const char*> names{"prefill, no capture, no head", "prefill, capture, no head",
+                                 "prefill, bf16 capture, no head"};
+  const bool oneDevice = std::all_of(engine.placement.layers.begin(), engine.placement.layers.end(),
+                                     [&](const Place& place) { return place == engine.placement.head; });
+  if (oneDevice) {  // all that the plain loop knows
+    names.insert(names.begin(), "plain loop, last logits");
+    table.add(names.front(), [&] { plainLoop(engine, idTensor, false).sum().item<float>(); });
   }
   table.add("prefill, no capture, no head", run(false, false), oneDevice ? "plain loop, last logits" : "");
   table.add("prefill, capture, no head", run(true, false), "prefill, no capture, no head");
@@ -189,11 +194,7 @@ int main(int argc, char** argv) {
   if (argc > 7) {
     afterwards(engine, ids, table.median("prefill, no capture, no head"));
   }
-  for (const char* name : {"plain loop, last logits", "prefill, no capture, no head", "prefill, capture, no head",
-                           "prefill, bf16 capture, no head"}) {
-    if (!oneDevice && std::string_view(name).starts_with("plain")) {
-      continue;
-    }
+  for (const char* name : names) {
     std::printf("%s: %.1f tokens/s\n", name, static_cast<double>(tokens) / table.median(name));
   }
   return 0;

@@ -80,7 +80,7 @@ void ModelFamilies::matchesGolden() {
   QFETCH(QString, golden);
   ModelOptions options = test::testMachine();
   const auto model = Model::open(folder.toStdString(), options);
-  const GoldenReport report = checkGolden(*model, golden.toStdString(), test::goldenSlack());
+  const GoldenReport report = checkGolden(*model, golden.toStdString());
   for (const GoldenCheck& check : report.checks) {
     double& largest = largest_[report.family][check.quantity];
     largest = std::max(largest, check.error);

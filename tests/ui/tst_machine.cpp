@@ -6,6 +6,7 @@
 #include <QTemporaryDir>
 #include <QtTest>
 
+#include "tests/support/own_settings.h"
 #include "ui/engine/engine.h"
 #include "ui/session/session_file.h"
 #include "ui/window/bos_menu.h"
@@ -42,9 +43,7 @@ class TstMachine : public QObject {
 };
 
 void TstMachine::initTestCase() {
-  QApplication::setOrganizationName(QStringLiteral("headscope-test"));
-  QSettings::setDefaultFormat(QSettings::IniFormat);
-  QSettings::setPath(QSettings::IniFormat, QSettings::UserScope, folder_.path());
+  test::keepSettingsIn(folder_.path());
 }
 
 void TstMachine::init() {

@@ -8,10 +8,10 @@
 #include <QFileDialog>
 #include <QLineEdit>
 #include <QPushButton>
-#include <QSettings>
 #include <QTemporaryDir>
 #include <QtTest>
 
+#include "tests/support/own_settings.h"
 #include "ui/flags/mask_exchange.h"
 #include "ui/head/head_panel.h"
 #include "ui/heads/heads_panel.h"
@@ -67,9 +67,7 @@ class TstMainWindow : public QObject {
 
 void TstMainWindow::initTestCase() {
   QVERIFY(folder_.isValid());
-  QApplication::setOrganizationName(QStringLiteral("headscope-test"));
-  QSettings::setDefaultFormat(QSettings::IniFormat);
-  QSettings::setPath(QSettings::IniFormat, QSettings::UserScope, folder_.path());
+  test::keepSettingsIn(folder_.path());
   Appearance::instance().apply(ThemeKind::Dark);
 }
 

@@ -4,7 +4,6 @@
 #include <qcustomplot.h>
 #include <QApplication>
 #include <QLabel>
-#include <QSettings>
 #include <QTemporaryDir>
 #include <QTimer>
 #include <QtTest>
@@ -15,6 +14,7 @@
 #include <thread>
 
 #include "tests/support/gate.h"
+#include "tests/support/own_settings.h"
 #include "tests/support/synthetic_capture.h"
 #include "ui/jobs/jobs_list.h"
 #include "ui/map/attention_map_view.h"
@@ -96,9 +96,7 @@ class TstResponsiveness : public QObject {
 
 void TstResponsiveness::initTestCase() {
   QVERIFY(folder_.isValid());
-  QApplication::setOrganizationName(QStringLiteral("headscope-test"));
-  QSettings::setDefaultFormat(QSettings::IniFormat);
-  QSettings::setPath(QSettings::IniFormat, QSettings::UserScope, folder_.path());
+  test::keepSettingsIn(folder_.path());
   Appearance::instance().apply(ThemeKind::Dark);
 }
 

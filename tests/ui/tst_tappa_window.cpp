@@ -16,6 +16,7 @@
 #include "core/maps/head_view.h"
 #include "core/model/model.h"
 #include "core/tokenizer/tokenizer.h"
+#include "tests/support/own_settings.h"
 #include "ui/head/figure_rows.h"
 #include "ui/head/head_header.h"
 #include "ui/head/head_panel.h"
@@ -71,9 +72,7 @@ class TstTappaWindow : public QObject {
 
 void TstTappaWindow::initTestCase() {
   QVERIFY(folder_.isValid());
-  QApplication::setOrganizationName(QStringLiteral("headscope-test"));
-  QSettings::setDefaultFormat(QSettings::IniFormat);
-  QSettings::setPath(QSettings::IniFormat, QSettings::UserScope, folder_.path());
+  test::keepSettingsIn(folder_.path());
   Appearance::instance().apply(ThemeKind::Dark);
 }
 

@@ -6,7 +6,6 @@
 
 #include <QApplication>
 #include <QElapsedTimer>
-#include <QSettings>
 #include <QTemporaryDir>
 #include <QTimer>
 #include <QWheelEvent>
@@ -15,6 +14,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "tests/support/own_settings.h"
 #include "ui/heads/heads_panel.h"
 #include "ui/map/attention_map_view.h"
 #include "ui/map/map_plot.h"
@@ -36,6 +36,7 @@ class Heart {
     QObject::connect(&timer_, &QTimer::timeout, [this] { beat(); });
     timer_.start(kBeatMs);
     clock_.start();
+    phase_.start();
   }
 
   void report(const char* phase) {
@@ -53,14 +54,13 @@ class Heart {
   }
 
  private:
-  void beat() { gaps_.push_back(static_cast<double>(clock_.nsecsElapsed()) / 1e6), clock_.start(); }
+  void beat() {
+    gaps_.push_back(static_cast<double>(clock_.nsecsElapsed()) / 1e6);
+    clock_.start();
+  }
 
   QTimer timer_;
-  QElapsedTimer clock_, phase_ = [] {
-    QElapsedTimer clock;
-    clock.start();
-    return clock;
-  }();
+  QElapsedTimer clock_, phase_;
   std::vector<double> gaps_;  ///< ms
 };
 
@@ -98,9 +98,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   const QTemporaryDir folder;
-  QApplication::setOrganizationName(QStringLiteral("headscope-bench"));
-  QSettings::setDefaultFormat(QSettings::IniFormat);
-  QSettings::setPath(QSettings::IniFormat, QSettings::UserScope, folder.path());
+  test::keepSettingsIn(folder.path());
   Appearance::instance().apply(ThemeKind::Dark);
   MainWindow window(folder.filePath(QStringLiteral("journal")));
   window.resize(1600, 1000);

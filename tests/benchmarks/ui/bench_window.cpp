@@ -10,7 +10,6 @@
 #include <time.h>
 #include <QApplication>
 #include <QElapsedTimer>
-#include <QSettings>
 #include <QTemporaryDir>
 #include <QtTest>
 #include <algorithm>
@@ -21,6 +20,7 @@
 
 #include "tests/benchmarks/measure.h"
 #include "tests/benchmarks/random_capture.h"
+#include "tests/support/own_settings.h"
 #include "ui/heads/heads_panel.h"
 #include "ui/map/attention_map_view.h"
 #include "ui/map/tile_plottable.h"
@@ -129,9 +129,7 @@ WallTimes wall(MainWindow& window, const std::shared_ptr<const Capture>& capture
 int main(int argc, char** argv) {
   QApplication application(argc, argv);
   const QTemporaryDir folder;
-  QApplication::setOrganizationName(QStringLiteral("headscope-bench"));
-  QSettings::setDefaultFormat(QSettings::IniFormat);
-  QSettings::setPath(QSettings::IniFormat, QSettings::UserScope, folder.path());
+  test::keepSettingsIn(folder.path());
   Appearance::instance().apply(ThemeKind::Dark);
   const auto number = [&](const char* name, long fallback) { return bench::option(argc, argv, name, fallback); };
   std::printf("the window at 1600 x 1000; milliseconds\n%-58s %9s %9s %9s %9s\n", "", "50 %", "95 %", "largest",
