@@ -14,7 +14,6 @@ namespace headscope {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kRounding = 1e-9;
 
 /// Running totals of one statement.
 class BoundTally {
@@ -55,7 +54,7 @@ class BoundTally {
   }
 
  private:
-  double allowance() const { return kRounding * std::max(1.0, boundMax_); }
+  double allowance() const { return kBoundRounding * std::max(1.0, boundMax_); }
 
   // The allowance only grows, so what is within it now will never count.
   void addExcess(double excess) {

@@ -28,8 +28,10 @@ constexpr std::size_t kStatementCount = 5;
 std::string_view statementKey(Statement statement);    ///< "prop_4_1"
 std::string_view statementTitle(Statement statement);  ///< "Proposition 4.1: …" for people
 
+constexpr double kBoundRounding = 1e-9;
+
 struct BoundSummary {
-  std::int64_t violations = 0;  ///< beyond rounding: 1e-9 of max(1, largest bound)
+  std::int64_t violations = 0;  ///< beyond rounding: kBoundRounding of max(1, largest bound)
   std::int64_t pairs = 0;       ///< pairs (t, i) with bound > 0; steps t for Proposition 4.1
   /// measured / bound over these pairs; for Proposition 4.1 bound / measured. None without pairs.
   std::optional<double> tightnessMean, tightnessMax;

@@ -37,9 +37,9 @@ class AnchorRows {
 /// Running mean.
 class Mean {
  public:
-  void add(double x) {
-    sum_ += x;
-    ++count_;
+  void add(std::optional<double> x) {
+    sum_ += x.value_or(0);
+    count_ += x ? 1 : 0;
   }
   double clipped() const { return count_ > 0 ? std::clamp(sum_ / count_, 0.0, 1.0) : 0; }
 
@@ -81,27 +81,19 @@ std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tok
   return best;
 }
 
-CaseEvidence evidenceFromRows(const RowSource& source, std::int64_t tokens, std::int64_t season,
-                              std::optional<MeasuredPeriod> period, std::int64_t anchors, const JobControl& control) {
-  const CaseLags lags = caseLags(tokens);
-  const std::int64_t periods = wholePeriods(period, tokens);
+CaseEvidence evidenceFrom(std::span<const AnchorAgreement> anchors, std::int64_t season,
+                          std::optional<MeasuredPeriod> period) {
   Mean columnStep, diagonalStep, columnFirst, diagonalFirst, columnSecond, diagonalSecond, rowsBack, between, echo;
-  for (const std::int64_t anchor : anchorRows(tokens, std::max({lags.first, lags.second, season}), anchors)) {
-    control.checkpoint();
-    AnchorRows rows(source, anchor);
-    columnStep.add(rows.column(1));
-    diagonalStep.add(rows.diagonal(1));
-    columnFirst.add(rows.column(lags.first));
-    diagonalFirst.add(rows.diagonal(lags.first));
-    columnSecond.add(rows.column(lags.second));
-    diagonalSecond.add(rows.diagonal(lags.second));
-    if (season > 0) {
-      rowsBack.add(rows.column(season));
-      between.add(rows.column(season / 2));
-    }
-    if (periods > 0 && anchor >= 2 * periods) {
-      echo.add(rows.echo(periods));
-    }
+  for (const AnchorAgreement& anchor : anchors) {
+    columnStep.add(anchor.columnStep);
+    diagonalStep.add(anchor.diagonalStep);
+    columnFirst.add(anchor.columnFirst);
+    diagonalFirst.add(anchor.diagonalFirst);
+    columnSecond.add(anchor.columnSecond);
+    diagonalSecond.add(anchor.diagonalSecond);
+    rowsBack.add(anchor.season);
+    between.add(anchor.between);
+    echo.add(anchor.echo);
   }
   CaseEvidence evidence;
   evidence.columnStep = columnStep.clipped();
@@ -114,6 +106,32 @@ CaseEvidence evidenceFromRows(const RowSource& source, std::int64_t tokens, std:
   evidence.periodStrength = period ? std::min(period->strength, 1.0) : 0;
   evidence.echo = echo.clipped();
   return evidence;
+}
+
+CaseEvidence evidenceFromRows(const RowSource& source, std::int64_t tokens, std::int64_t season,
+                              std::optional<MeasuredPeriod> period, std::int64_t anchors, const JobControl& control) {
+  const CaseLags lags = caseLags(tokens);
+  const std::int64_t periods = wholePeriods(period, tokens);
+  std::vector<AnchorAgreement> agreements;
+  for (const std::int64_t anchor : anchorRows(tokens, std::max({lags.first, lags.second, season}), anchors)) {
+    control.checkpoint();
+    AnchorRows rows(source, anchor);
+    AnchorAgreement& agreement = agreements.emplace_back();
+    agreement.columnStep = rows.column(1);
+    agreement.diagonalStep = rows.diagonal(1);
+    agreement.columnFirst = rows.column(lags.first);
+    agreement.diagonalFirst = rows.diagonal(lags.first);
+    agreement.columnSecond = rows.column(lags.second);
+    agreement.diagonalSecond = rows.diagonal(lags.second);
+    if (season > 0) {
+      agreement.season = rows.column(season);
+      agreement.between = rows.column(season / 2);
+    }
+    if (periods > 0 && anchor >= 2 * periods) {
+      agreement.echo = rows.echo(periods);
+    }
+  }
+  return evidenceFrom(agreements, season, period);
 }
 
 }  // namespace headscope

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/analysis/cases.h"
@@ -28,6 +29,17 @@ CaseLags caseLags(std::int64_t tokens);
 
 /// The whole number of tokens closest to 1, 2, 3 or 4 periods, within a third of the text; 0: none.
 std::int64_t wholePeriods(std::optional<MeasuredPeriod> period, std::int64_t tokens);
+
+/// How alike the rows around one anchor are (row_agreement.h).
+struct AnchorAgreement {
+  double columnStep = 0, diagonalStep = 0, columnFirst = 0, diagonalFirst = 0, columnSecond = 0, diagonalSecond = 0;
+  std::optional<double> season, between;  ///< none without a season
+  std::optional<double> echo;             ///< none without whole periods, or too early in the text
+};
+
+/// Means over anchors. `season` 0: none.
+CaseEvidence evidenceFrom(std::span<const AnchorAgreement> anchors, std::int64_t season,
+                          std::optional<MeasuredPeriod> period);
 
 /// `season` 0: none. `anchors`: places looked at.
 CaseEvidence evidenceFromRows(const RowSource& rows, std::int64_t tokens, std::int64_t season,

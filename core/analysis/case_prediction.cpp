@@ -13,7 +13,6 @@ namespace headscope {
 namespace {
 
 constexpr std::int64_t kLongest = 512;  ///< tokens at the end of a text that autocorrelations are taken from, at least
-constexpr std::int64_t kAnchors = 6;
 
 std::vector<double> meanRow(const double* rows, std::int64_t count, int dim) {
   std::vector<double> mean(static_cast<std::size_t>(dim), 0.0);
@@ -119,10 +118,7 @@ class PredictedRows {
         deviation_(rest.deviation()),
         backward_(byDistance.rbegin(), byDistance.rend()),
         key_(byDistance.size()),
-        noise_(2 * byDistance.size()) {
-    std::mt19937 random(1);  // the same prediction every time
-    std::normal_distribution<double> normal;
-    std::generate(noise_.begin(), noise_.end(), [&] { return normal(random); });
+        noise_(predictionNoise(static_cast<std::int64_t>(byDistance.size()))) {
     const std::int64_t tokens = head.tokens();
     const std::vector<double> query = meanRow(head.dotQ.data(), tokens, head.dim);
     // The mean key is in the distance part already. A norm after RoPE has no such split.
@@ -191,6 +187,14 @@ class PredictedRows {
 
 }  // namespace
 
+std::vector<double> predictionNoise(std::int64_t tokens) {
+  std::mt19937 random(1);  // the same prediction every time
+  std::normal_distribution<double> normal;
+  std::vector<double> noise(static_cast<std::size_t>(2 * tokens));
+  std::generate(noise.begin(), noise.end(), [&] { return normal(random); });
+  return noise;
+}
+
 std::int64_t prominentLag(const std::vector<double>& correlationByLag) {
   std::int64_t best = 0;
   double rise = 0;
@@ -212,7 +216,7 @@ CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens, co
   const CaseLags lags = caseLags(head.tokens());
   const Unexplained rest(head, std::max({lags.first, lags.second, season}));
   PredictedRows rows(head, lens.predictedByDistance, rest);
-  return evidenceFromRows(rows.source(), head.tokens(), season, measurePeriod(lens.predictedByDistance), kAnchors,
+  return evidenceFromRows(rows.source(), head.tokens(), season, measurePeriod(lens.predictedByDistance), kPredictionAnchors,
                           control);
 }
 

@@ -23,6 +23,11 @@ namespace headscope {
 /// none.
 std::int64_t prominentLag(const std::vector<double>& correlationByLag);
 
+constexpr std::int64_t kPredictionAnchors = 6;  ///< places looked at
+
+/// [2 · tokens] the normal variables that rows are drawn from, the same for every head of a text.
+std::vector<double> predictionNoise(std::int64_t tokens);
+
 CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens, const JobControl& control);
 
 }  // namespace headscope

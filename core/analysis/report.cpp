@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <numeric>
 
+#include "core/analysis/device/device_report.h"
+#include "core/analysis/layer_means.h"
 #include "core/base/parallel.h"
 
 namespace headscope {
@@ -55,50 +59,12 @@ HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const Ana
   return report;
 }
 
-/// Mean over those that are a number; NaN if none is.
-template <typename Values>
-double meanOf(const Values& values) {
-  double sum = 0;
-  int count = 0;
-  for (const double value : values) {
-    if (!std::isnan(value)) {
-      sum += value;
-      ++count;
-    }
-  }
-  return count > 0 ? sum / count : std::numeric_limits<double>::quiet_NaN();
-}
-
-void fillMeans(LayerReport& layer) {
-  const auto column = [&layer](auto pick) {
-    std::vector<double> values;
-    for (const HeadReport& head : layer.heads) {
-      values.push_back(pick(head));
-    }
-    return meanOf(values);
-  };
-  for (std::size_t s = 0; s < kScoreCount; ++s) {
-    layer.means.values[s] = column([s](const HeadReport& head) { return head.scores.values[s]; });
-  }
-  if (!layer.heads.empty() && layer.heads.front().measures) {
-    layer.measures.emplace();
-    for (std::size_t m = 0; m < kMeasureCount; ++m) {
-      (*layer.measures)[m] = column([m](const HeadReport& head) { return (*head.measures)[m]; });
-    }
-  }
-}
-
 /// The work on a capture: one job per KV head, whose query heads share its keys.
 class CaptureAnalysis {
  public:
-  CaptureAnalysis(const Capture& capture, const AnalysisOptions& options, const JobControl& control)
+  CaptureAnalysis(const Capture& capture, const AnalysisOptions& options, const std::vector<int>& layers,
+                  const JobControl& control)
       : capture_(capture), options_(options), control_(control), text_(capture.header().ids) {
-    std::vector<int> layers = options.layers;
-    for (int layer = 0; options.layers.empty() && layer < capture.header().layers; ++layer) {
-      if (capture.ready(layer)) {
-        layers.push_back(layer);
-      }
-    }
     states_.resize(layers.size());
     for (std::size_t index = 0; index < layers.size(); ++index) {
       const CaptureLayer& data = capture.layer(layers[index]);
@@ -215,7 +181,10 @@ std::vector<double> ranks(const std::vector<double>& values) {
 }
 
 std::optional<double> correlation(const std::vector<double>& x, const std::vector<double>& y) {
-  const double meanX = meanOf(x), meanY = meanOf(y);
+  const auto mean = [](const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  };
+  const double meanX = mean(x), meanY = mean(y);
   double xy = 0, xx = 0, yy = 0;
   for (std::size_t j = 0; j < x.size(); ++j) {
     xy += (x[j] - meanX) * (y[j] - meanY);
@@ -261,7 +230,31 @@ Report analyzeCapture(const Capture& capture, const AnalysisOptions& options, co
   report.tokens = capture.tokens();
   report.exact =
       options.sample.exact(capture.tokens()) && options.boundSample.value_or(options.sample).exact(capture.tokens());
-  report.layers = CaptureAnalysis(capture, options, control).run();
+  std::vector<int> layers = options.layers;
+  for (int layer = 0; options.layers.empty() && layer < capture.header().layers; ++layer) {
+    if (capture.ready(layer)) {
+      layers.push_back(layer);
+    }
+  }
+  std::map<int, LayerReport> done;
+  if (!options.device.empty() && options.device != "cpu") {
+    device::Outcome outcome = device::analyzeLayers(capture, layers, options, control);
+    report.device = outcome.device;
+    report.note = outcome.note;
+    for (LayerReport& layer : outcome.layers) {
+      done.emplace(layer.layer, std::move(layer));
+    }
+  }
+  std::vector<int> rest;
+  std::copy_if(layers.begin(), layers.end(), std::back_inserter(rest), [&done](int layer) { return !done.contains(layer); });
+  if (!rest.empty() || layers.empty()) {
+    for (LayerReport& layer : CaptureAnalysis(capture, options, rest, control).run()) {
+      done.emplace(layer.layer, std::move(layer));
+    }
+  }
+  for (const int layer : layers) {
+    report.layers.push_back(done.at(layer));
+  }
   if (options.cases) {
     report.agreement = agreement(report.layers);
   }

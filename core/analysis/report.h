@@ -65,6 +65,11 @@ struct AnalysisOptions {
   CaseOptions caseOptions;
   VerticalSlashRule verticalSlash;
   std::vector<int> layers;  ///< empty: all that are ready
+  /// Where heads are scored, as ModelOptions::device (core/model): "cpu", "cuda", "cuda:1", or "auto", the first GPU if
+  /// there is one. The figures are those of the processor but for rounding, in double on both. What a GPU doesn't do
+  /// (the eight measures, bounds beyond RoPE alone at even positions, texts of fewer than 64 tokens) and what doesn't
+  /// fit into its memory is done on the processor.
+  std::string device = "cpu";
   /// Called as soon as a layer is complete, from one of the working threads, never two at a time; layers come in any
   /// order.
   std::function<void(const LayerReport&)> onLayer;
@@ -87,6 +92,8 @@ struct Report {
   std::int64_t tokens = 0;
   CaseAgreement agreement;  ///< if cases were asked for
   double seconds = 0;
+  std::string device = "cpu";  ///< where most of it was computed
+  std::string note;            ///< why (some of) it was not computed on the device that was asked for; mostly empty
 };
 
 /// Progress counts heads: stage "analysis". Throws Cancelled, or Error naming what is wrong.

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <tuple>
 
-#include "core/maps/gpu_driver.h"
+#include "core/gpu/driver.h"
 #include "core/maps/gpu_source.h"
 #include "core/maps/log_sum_exp.h"
 

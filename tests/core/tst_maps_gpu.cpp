@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/base/error.h"
-#include "core/maps/gpu_driver.h"
+#include "core/gpu/driver.h"
 #include "core/maps/gpu_maps.h"
 #include "core/maps/gpu_source.h"
 #include "core/maps/tile_service.h"

@@ -1,7 +1,7 @@
 # Fails when a file includes what its room may not see. Run as
 #   cmake -DROOT=<source folder> -P check_layers.cmake
 # Data flows one way: file → model → capture → maps and analysis → masks → export; the core knows no Qt, and LibTorch stays
-# inside the model room (and an optional GPU path of the maps).
+# inside the model room, the GPU room and what the analysis does on a device.
 
 cmake_minimum_required(VERSION 3.25)
 
@@ -24,15 +24,16 @@ function(forbid room pattern except)
 endfunction()
 
 # What each room of the core may include, besides itself.
-set(rooms base files rope tokenizer capture model maps analysis masks export)
+set(rooms base gpu files rope tokenizer capture model maps analysis masks export)
 set(may_base "")
+set(may_gpu base)
 set(may_files base)
 set(may_rope base files)
 set(may_tokenizer base files)
 set(may_capture base files rope)
-set(may_model base files rope capture)
-set(may_maps base files rope capture)
-set(may_analysis base files rope capture maps)
+set(may_model base gpu files rope capture)
+set(may_maps base gpu files rope capture)
+set(may_analysis base gpu files rope capture maps)
 set(may_masks base files)
 set(may_export base files rope tokenizer capture model maps analysis masks)
 
@@ -47,7 +48,7 @@ foreach(room IN LISTS rooms)
   set(others ${rooms})
   list(REMOVE_ITEM others ${room})
   list(JOIN others "|" others)
-  forbid(core/${room} "[<\"]core/(${others})/(detail|formats)/" "")
+  forbid(core/${room} "[<\"]core/(${others})/(detail|device|formats)/" "")
 endforeach()
 
 # A folder of the core that is none of the rooms would go unchecked.
@@ -60,8 +61,8 @@ foreach(folder IN LISTS folders)
 endforeach()
 
 forbid(core "${qt}|[<\"]ui/|[<\"]app/" "")
-forbid(core "${torch}" "^core/model/([^/]*\\.cpp$|detail/)|^core/maps/gpu[^/]*\\.cpp$")
-forbid(ui "${torch}|[<\"]app/|[<\"]core/[a-z]+/(detail|formats)/" "")
-forbid(app "${torch}|[<\"]core/[a-z]+/(detail|formats)/" "")
+forbid(core "${torch}" "^core/model/([^/]*\\.cpp$|detail/)|^core/(gpu|analysis/device)/[^/]*\\.cpp$")
+forbid(ui "${torch}|[<\"]app/|[<\"]core/[a-z]+/(detail|device|formats)/" "")
+forbid(app "${torch}|[<\"]core/[a-z]+/(detail|device|formats)/" "")
 forbid(app/cli "${qt}|[<\"]ui/" "")
 forbid(app/window "[<\"]app/cli/" "")

@@ -32,7 +32,9 @@ struct SyntheticCapture {
   std::vector<PostRopeStep> postRope;
   FloatType type = FloatType::F32;
   bool values = false;
+  bool lse = true;
   std::vector<std::int64_t> positions;
+  std::vector<std::int64_t> ids;  ///< empty: 0 … 96, again and again
   unsigned seed = 1;
   std::filesystem::path file;
 };
@@ -188,6 +190,9 @@ inline CaptureHeader syntheticHeader(const SyntheticCapture& options) {
     header.tokens.push_back(concat("t", t));
     header.ids.push_back(t % 97);
   }
+  if (!options.ids.empty()) {
+    header.ids = options.ids;
+  }
   header.text = "synthetic text";
   header.positions = options.positions;
   return header;
@@ -197,6 +202,7 @@ inline CaptureBuilder::Options syntheticOptions(const SyntheticCapture& options)
   CaptureBuilder::Options built;
   built.type = options.type;
   built.values = options.values;
+  built.lse = options.lse;
   built.file = options.file;
   built.shapes.assign(static_cast<std::size_t>(options.layers), {options.heads, options.kvHeads, options.dim});
   if (options.sinks) {
@@ -227,7 +233,7 @@ inline std::shared_ptr<const Capture> makeCapture(const SyntheticCapture& option
     fillRandom(target.k, options.type, options.kvHeads * rows, options.spread, random);
     fillRandom(target.v, options.type, options.kvHeads * rows, options.spread, random);
     builder.finishLayer(layer);
-    for (int head = 0; head < options.heads; ++head) {
+    for (int head = 0; options.lse && head < options.heads; ++head) {
       const DenseHead dense = denseHead(*builder.capture(), layer, head);
       for (std::int64_t t = 0; t < options.tokens; ++t) {
         target.lse[head * options.tokens + t] = static_cast<float>(dense.lse[static_cast<std::size_t>(t)]);

@@ -6,7 +6,7 @@
 #include <ATen/Version.h>
 
 #include "core/base/error.h"
-#include "core/model/detail/cuda_runtime.h"
+#include "core/gpu/cuda_runtime.h"
 #include "core/model/detail/memory.h"
 #include "core/model/model.h"
 

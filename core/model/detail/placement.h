@@ -9,7 +9,7 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
-#include "core/model/detail/cuda_runtime.h"
+#include "core/gpu/cuda_runtime.h"
 #include "core/model/detail/plan.h"
 #include "core/model/model.h"
 

@@ -1,4 +1,4 @@
-#include "core/maps/gpu_driver.h"
+#include "core/gpu/driver.h"
 
 #include <dlfcn.h>
 

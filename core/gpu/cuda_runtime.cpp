@@ -1,4 +1,4 @@
-#include "core/model/detail/cuda_runtime.h"
+#include "core/gpu/cuda_runtime.h"
 
 #include <dlfcn.h>
 

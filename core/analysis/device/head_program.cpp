@@ -1,0 +1,69 @@
+#include "core/analysis/device/head_program.h"
+
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "core/analysis/head_kernels_source.h"  // made by CMake from head_layout.h and head_kernels.inl
+#include "core/base/error.h"
+#include "core/gpu/driver.h"
+
+namespace headscope::device {
+namespace {
+
+class CudaProgram : public HeadProgram {
+ public:
+  explicit CudaProgram(gpu::Device device) : device_(std::move(device)) {
+    gpu::enter(device_);
+    module_ = gpu::loadModule(gpu::compile(kHeadKernels, concat("sm_", device_.major, device_.minor), {}));
+  }
+
+  void launch(const char* kernel, std::int64_t blocksX, std::int64_t blocksY, int threads, std::size_t sharedBytes,
+              void** arguments) override {
+    gpu::launch(function(kernel, sharedBytes), static_cast<unsigned>(blocksX), static_cast<unsigned>(blocksY),
+                static_cast<unsigned>(threads), sharedBytes, arguments);
+  }
+  int gpu() const noexcept override { return device_.index; }
+  int threads(int wanted) const noexcept override { return wanted; }
+  int warp() const noexcept override { return 32; }
+  void enter() override { gpu::enter(device_); }
+
+ private:
+  gpu::Function function(const char* kernel, std::size_t sharedBytes) {
+    const std::lock_guard lock(mutex_);
+    const auto [found, fresh] = functions_.try_emplace({kernel, sharedBytes});
+    if (fresh) {
+      found->second = gpu::function(module_, kernel, sharedBytes);
+    }
+    return found->second;
+  }
+
+  gpu::Device device_;
+  gpu::Module module_ = nullptr;  // for as long as the process lives
+  std::mutex mutex_;
+  std::map<std::pair<std::string, std::size_t>, gpu::Function> functions_;
+};
+
+}  // namespace
+
+std::shared_ptr<HeadProgram> HeadProgram::open(int gpu, std::string& reason) {
+  static std::mutex mutex;
+  static std::map<int, std::pair<std::shared_ptr<HeadProgram>, std::string>> opened;
+  const std::lock_guard lock(mutex);
+  const auto [found, fresh] = opened.try_emplace(gpu);
+  if (fresh) {
+    try {
+      const gpu::Device device = gpu::openDevice(gpu);
+      found->second.second = device.missing;
+      if (device.missing.empty()) {
+        found->second.first = std::make_shared<CudaProgram>(device);
+      }
+    } catch (const Error& error) {
+      found->second.second = error.problem();
+    }
+  }
+  reason = found->second.second;
+  return found->second.first;
+}
+
+}  // namespace headscope::device
