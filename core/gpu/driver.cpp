@@ -1,8 +1,15 @@
 #include "core/gpu/driver.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <system_error>
 #include <utility>
 
 #include "core/base/error.h"
@@ -123,11 +130,13 @@ Device openDevice(int index) {
   return device;
 }
 
-std::vector<char> compile(const char* source, const std::string& architecture,
-                          const std::vector<std::string>& definitions) {
+namespace {
+
+std::vector<char> compileAnew(const char* source, const std::string& architecture,
+                              const std::vector<std::string>& definitions) {
   Program program = nullptr;
   if (call<Program*, const char*, const char*, int, const char* const*, const char* const*>(
-          compilerLibrary(), "nvrtcCreateProgram", &program, source, "headscope_maps.cu", 0, nullptr, nullptr) != 0) {
+          compilerLibrary(), "nvrtcCreateProgram", &program, source, "headscope.cu", 0, nullptr, nullptr) != 0) {
     throw Error("", "NVRTC can't take the program");
   }
   std::vector<std::string> options{"--gpu-architecture=" + architecture, "--std=c++17"};
@@ -150,6 +159,71 @@ std::vector<char> compile(const char* source, const std::string& architecture,
   call<Program*>(compilerLibrary(), "nvrtcDestroyProgram", &program);
   if (code.empty()) {
     throw Error("", concat("NVRTC can't compile the GPU's program: ", log));
+  }
+  return code;
+}
+
+/// Where machine code is kept; empty if there is no such place.
+std::filesystem::path cacheFolder() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  if (cache != nullptr && *cache != '\0') {
+    return std::filesystem::path(cache) / "headscope" / "kernels";
+  }
+  return home != nullptr && *home != '\0' ? std::filesystem::path(home) / ".cache" / "headscope" / "kernels"
+                                          : std::filesystem::path();
+}
+
+/// Of everything that the machine code depends on (FNV-1a, 64 bits).
+std::string cacheName(const char* source, const std::string& architecture,
+                      const std::vector<std::string>& definitions) {
+  int major = 0, minor = 0;
+  call<int*, int*>(compilerLibrary(), "nvrtcVersion", &major, &minor);
+  std::string all = concat(source, '\n', architecture, '\n', major, '.', minor);
+  for (const std::string& definition : definitions) {
+    all += '\n' + definition;
+  }
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : all) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  }
+  std::ostringstream name;
+  name << std::hex << hash << '-' << architecture << ".cubin";
+  return name.str();
+}
+
+std::vector<char> readWhole(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+/// Aside, then renamed: another process may read or write the same. Failing costs time only.
+void keep(const std::filesystem::path& path, const std::vector<char>& code) {
+  std::error_code ignored;
+  std::filesystem::create_directories(path.parent_path(), ignored);
+  const std::filesystem::path aside = concat(path.string(), '.', getpid());
+  std::ofstream file(aside, std::ios::binary);
+  file.write(code.data(), static_cast<std::streamsize>(code.size()));
+  file.close();
+  if (file) {
+    std::filesystem::rename(aside, path, ignored);
+  } else {
+    std::filesystem::remove(aside, ignored);
+  }
+}
+
+}  // namespace
+
+std::vector<char> compile(const char* source, const std::string& architecture,
+                          const std::vector<std::string>& definitions) {
+  const std::filesystem::path folder = cacheFolder();
+  const std::filesystem::path kept = folder.empty() ? folder : folder / cacheName(source, architecture, definitions);
+  std::vector<char> code = folder.empty() ? std::vector<char>() : readWhole(kept);
+  if (code.empty()) {
+    code = compileAnew(source, architecture, definitions);
+    if (!folder.empty()) {
+      keep(kept, code);
+    }
   }
   return code;
 }

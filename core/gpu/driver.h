@@ -1,7 +1,7 @@
 #pragma once
 
-// The few functions of the CUDA driver and of NVRTC that maps need, loaded when the program runs: building needs no
-// CUDA, and a machine without a GPU loads nothing. Inside core/maps only.
+// The few functions of the CUDA driver and of NVRTC that maps and scores need, loaded when the program runs: building needs no
+// CUDA, and a machine without a GPU loads nothing. For the rooms that have kernels of their own.
 
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +29,8 @@ struct Device {
 Device openDevice(int index);
 
 /// Machine code of a CUDA program for `architecture` ("sm_90"). Throws Error with the compiler's first complaint.
-/// Needs no GPU, only NVRTC.
+/// Needs no GPU, only NVRTC. What was compiled once is kept in ~/.cache/headscope/kernels, if that can be written:
+/// compiling takes seconds.
 std::vector<char> compile(const char* source, const std::string& architecture,
                           const std::vector<std::string>& definitions);
 bool compilerThere();

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,6 +30,7 @@
 #include <ATen/ops/silu.h>
 #include <c10/core/InferenceMode.h>
 
+#include "core/analysis/device/device_report.h"
 #include "core/analysis/report.h"
 #include "core/maps/thumbnails.h"
 #include "core/model/detail/block.h"
@@ -36,6 +38,7 @@
 #include "core/model/detail/forward.h"
 #include "core/model/detail/prefill.h"
 #include "tests/benchmarks/measure.h"
+#include "tests/benchmarks/profiled_program.h"
 
 using namespace headscope;
 
@@ -116,7 +119,39 @@ ArithmeticType arithmetic(const std::string& name) {
 
 }  // namespace
 
-// What follows a run in the window: scores of all heads and the wall of thumbnails, on the processor's cores.
+namespace {
+
+/// How far two reports of the same heads are apart.
+void compareReports(const Report& a, const Report& b) {
+  double apart = 0;
+  std::int64_t heads = 0, labels = 0;
+  for (std::size_t l = 0; l < a.layers.size(); ++l) {
+    for (std::size_t h = 0; h < a.layers[l].heads.size(); ++h) {
+      const HeadReport &x = a.layers[l].heads[h], &y = b.layers[l].heads[h];
+      for (std::size_t s = 0; s < kScoreCount; ++s) {
+        const double difference = std::abs(x.scores.values[s] - y.scores.values[s]);
+        apart = std::isnan(difference) ? apart : std::max(apart, difference / std::max(1.0, std::abs(x.scores.values[s])));
+      }
+      ++heads;
+      labels += x.cases.label == y.cases.label && x.cases.predictedLabel == y.cases.predictedLabel ? 1 : 0;
+    }
+  }
+  std::printf("  computed on %s %s; scores apart by %.1e at most, labels the same for %lld of %lld heads\n",
+              b.device.c_str(), b.note.c_str(), apart, static_cast<long long>(labels), static_cast<long long>(heads));
+}
+
+void profileScores(const Capture& capture, const AnalysisOptions& options) {
+  std::string reason;
+  bench::ProfiledProgram program(device::HeadProgram::open(0, reason));
+  std::vector<int> layers(static_cast<std::size_t>(capture.header().layers));
+  std::iota(layers.begin(), layers.end(), 0);
+  device::analyzeLayers(program, capture, layers, options, {});
+  program.print();
+}
+
+}  // namespace
+
+// What follows a run in the window: scores of all heads and the wall of thumbnails.
 void afterwards(const Engine& engine, const std::vector<std::int64_t>& ids, double prefillSeconds) {
   RunOptions options;
   options.loss = false;
@@ -137,7 +172,19 @@ void afterwards(const Engine& engine, const std::vector<std::int64_t>& ids, doub
   std::printf("\n%zu heads\n", heads.size());
   timed("thumbnails, 64 px, from sampled rows",
         [&] { sampleThumbnails(*result.capture, std::span<const ThumbnailRequest::Head>(heads), 64); });
-  timed("scores of all heads, estimate", [&] { analyzeCapture(*result.capture, estimateOptions()); });
+  AnalysisOptions estimate = estimateOptions();
+  Report processor;
+  timed("scores of all heads, estimate", [&] { processor = analyzeCapture(*result.capture, estimate); });
+  if (!engine.usesGpu()) {
+    return;
+  }
+  estimate.device = engine.placement.head.device.str();
+  Report gpu;
+  for (const char* what : {"the same on the GPU, first time", "the same on the GPU", "the same on the GPU, once more"}) {
+    timed(what, [&] { gpu = analyzeCapture(*result.capture, estimate); });
+  }
+  compareReports(processor, gpu);
+  profileScores(*result.capture, estimate);
 }
 
 int main(int argc, char** argv) {

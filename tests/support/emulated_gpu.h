@@ -27,6 +27,7 @@ inline std::vector<double> emulatedShared;
 #define HEADSCOPE_BLOCK_MEMORY(name) double* const name = emulatedShared.data()
 #define HEADSCOPE_BARRIER() (void)0
 #define HEADSCOPE_COUNT(counter) ++*(counter)
+#define HEADSCOPE_CALLED inline
 #define __device__ inline
 #define __global__ inline
 #define __shared__ static

@@ -9,6 +9,7 @@ constexpr int kWarp = 32;
 #define HEADSCOPE_BLOCK_MEMORY(name) extern __shared__ double name[]
 #define HEADSCOPE_BARRIER() __syncthreads()
 #define HEADSCOPE_COUNT(counter) atomicAdd(counter, 1u)
+#define HEADSCOPE_CALLED __device__ __noinline__  // from many places: compiling takes the user's time
 
 __device__ double warpSum(double x) {
   for (int other = kWarp / 2; other > 0; other /= 2) {
@@ -719,6 +720,15 @@ extern "C" __global__ void addConstants(Batch b) {
 
 // Cases ----------------------------------------------------------------------------------------------------------
 
+/// Calls visit(t, p) for the tokens of one slice of kSlices; item counts pairs within slices.
+template <typename Visit>
+__device__ void visitSlice(Index begin, Index count, int pairs, int item, Visit visit) {
+  const Index slice = item / pairs;
+  for (Index t = count * slice / kSlices; t < count * (slice + 1) / kSlices; ++t) {
+    visit(begin + t, item % pairs);
+  }
+}
+
 /// `Unexplained` of case_prediction.cpp. A block per head; shared memory for 14 sums of each pair and slice and
 /// 6 means of each pair.
 extern "C" __global__ void unexplained(Batch b) {
@@ -741,15 +751,9 @@ extern "C" __global__ void unexplained(Batch b) {
     }
     return sum;
   };
-  const auto slices = [&](int item, auto visit) {
-    const Index slice = item / b.pairs;
-    for (Index t = count * slice / kSlices; t < count * (slice + 1) / kSlices; ++t) {
-      visit(begin + t, item % b.pairs);
-    }
-  };
   for (int item = static_cast<int>(threadIdx.x); item < items; item += static_cast<int>(blockDim.x)) {
     double sum[6] = {};
-    slices(item, [&](Index t, int p) {
+    visitSlice(begin, count, b.pairs, item, [&](Index t, int p) {
       const Two q = rawPair(b, h, t, p), k = rawPair(b, kv, t, p), dot = pairOf(b, keys + t * b.dim, p);
       sum[0] += q.x;
       sum[1] += q.y;
@@ -774,7 +778,7 @@ extern "C" __global__ void unexplained(Batch b) {
   HEADSCOPE_BARRIER();
   for (int item = static_cast<int>(threadIdx.x); item < items; item += static_cast<int>(blockDim.x)) {
     double sum[kHere] = {};
-    slices(item, [&](Index t, int p) {
+    visitSlice(begin, count, b.pairs, item, [&](Index t, int p) {
       const double* m = means + p * 6;
       const auto query = [&](Index at) { return difference(rawPair(b, h, at, p), {m[0], m[1]}); };
       const auto key = [&](Index at) { return difference(rawPair(b, kv, at, p), {m[2], m[3]}); };
@@ -869,7 +873,7 @@ __device__ Index firstKey(const Batch& b, Index t) {
 }
 
 /// rowAgreement, by the whole block.
-__device__ double agreement(const double* a, const double* b, Index n, Index extra) {
+HEADSCOPE_CALLED double agreement(const double* a, const double* b, Index n, Index extra) {
   if (n < 2) {
     return 0;
   }
@@ -938,7 +942,7 @@ __device__ void noAnchor(double* out) {
 }
 
 /// `draw` of PredictedRows: row t into `p`, by the whole block.
-__device__ void drawRow(const Batch& b, int h, Index t, Index moved, double correlation, double* p) {
+HEADSCOPE_CALLED void drawRow(const Batch& b, int h, Index t, Index moved, double correlation, double* p) {
   const double deviation = b.correlations[static_cast<Index>(h) * kCorrelations + kDeviation];
   const double kept = deviation * correlation, fresh = deviation * sqrt(1 - correlation * correlation);
   const double* key = b.keyPart + h * b.tokens;
@@ -1048,12 +1052,12 @@ extern "C" __global__ void gatherRows(Batch b, const Index* tokens, Index stride
   }
 }
 
-__device__ double capped(const Batch& b, double logit) {
+HEADSCOPE_CALLED double capped(const Batch& b, double logit) {
   return b.softcap > 0 ? b.softcap * tanh(logit / b.softcap) : logit;
 }
 
 /// ln of what the exponentials of a row are divided by, by the whole block.
-__device__ double logTotal(const Batch& b, int h, Index t, Index first, const double* logits) {
+HEADSCOPE_CALLED double logTotal(const Batch& b, int h, Index t, Index first, const double* logits) {
   double total = 0;
   if (b.lse != nullptr) {
     total = static_cast<double>(b.lse[h * b.tokens + t]);
