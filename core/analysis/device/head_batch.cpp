@@ -218,6 +218,8 @@ class Work {
     b_.noise = request_.options.cases ? send(std::span<const double>(text_.noise), at::kDouble) : nullptr;
     turns();
     steps();
+    const std::int64_t step = text_.positions[1] - text_.positions[0];
+    b_.evenStep = text_.evenly && b_.steps == 0 && step > 0 && step < b_.tokens ? step : -1;
   }
 
   void turns() {
@@ -490,7 +492,7 @@ class Work {
     const Index* places = send(text_.places);
     at::Tensor sums = at::zeros({b_.heads, 2}, at::dtype(at::kDouble).device(device_));
     inParts(text_.answerRows, 1, 0, [&](const Index* tokens, std::int64_t first, std::int64_t count, std::int64_t keys) {
-      const at::Tensor row = probabilities(tokens, 0, count, keys);
+      const at::Tensor row = logits(tokens, 0, count, keys);
       const at::Tensor scores = at::empty({b_.heads, count, 2}, at::dtype(at::kDouble).device(device_));
       run("scoreRetrieval", count, b_.heads, kThreads, tokens, static_cast<Index>(count), static_cast<Index>(keys),
           static_cast<const double*>(row.data_ptr<double>()), starts + first, places, scores.data_ptr<double>());

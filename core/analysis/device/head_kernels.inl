@@ -267,7 +267,14 @@ extern "C" __global__ void rowStatistics(Batch b) {
     own += z.x * z.x + z.y * z.y;
     next += y.x * y.x + y.y * y.y;
     product += z.x * y.x + z.y * y.y;
-    if (query) {
+    if (query && b.evenStep >= 0) {  // R_t z · R_{t+1} y = z · R_step y
+      const Two zDot = scaled(b, p, z), yScaled = scaled(b, p, y);
+      const double* turn = b.distances + b.evenStep * 2 * b.channels;
+      const Two yDot = p < b.channels ? rotated(yScaled, turn[p], turn[b.channels + p]) : yScaled;
+      ownDot += zDot.x * zDot.x + zDot.y * zDot.y;
+      nextDot += yDot.x * yDot.x + yDot.y * yDot.y;
+      productDot += zDot.x * yDot.x + zDot.y * yDot.y;
+    } else if (query) {
       const Two zDot = dotPair(b, n, t, p);
       const Two yDot = last ? Two{0, 0} : dotPair(b, n, t + 1, p);
       ownDot += zDot.x * zDot.x + zDot.y * zDot.y;
@@ -1056,28 +1063,26 @@ HEADSCOPE_CALLED double capped(const Batch& b, double logit) {
   return b.softcap > 0 ? b.softcap * tanh(logit / b.softcap) : logit;
 }
 
-/// ln of what the exponentials of a row are divided by, by the whole block.
-HEADSCOPE_CALLED double logTotal(const Batch& b, int h, Index t, Index first, const double* logits) {
-  double total = 0;
+/// What a row's logits are measured against: its largest logit, or the captured log-sum-exp. By the whole block.
+HEADSCOPE_CALLED double shiftOf(const Batch& b, int h, Index t, Index first, const double* logits) {
   if (b.lse != nullptr) {
-    total = static_cast<double>(b.lse[h * b.tokens + t]);
-  } else {
-    double top = -1e300;
-    for (Index i = first + threadIdx.x; i <= t; i += blockDim.x) {
-      top = fmax(top, capped(b, logits[i]));
-    }
-    top = blockMax(top);
-    double mass = 0;
-    for (Index i = first + threadIdx.x; i <= t; i += blockDim.x) {
-      mass += exp(capped(b, logits[i]) - top);
-    }
-    total = top + log(blockSum(mass));
+    return static_cast<double>(b.lse[h * b.tokens + t]);
   }
-  if (b.sinks != nullptr) {
-    const double sink = static_cast<double>(b.sinks[h]);
-    total = fmax(total, sink) + log1p(exp(-fabs(total - sink)));
+  double top = -1e300;
+  for (Index i = first + threadIdx.x; i <= t; i += blockDim.x) {
+    top = fmax(top, capped(b, logits[i]));
   }
-  return total;
+  return blockMax(top);
+}
+
+/// ln of what the exponentials of a row are divided by; `mass` = Σ exp(a − shift).
+__device__ double logTotal(const Batch& b, int h, double shift, double mass) {
+  const double total = b.lse != nullptr ? shift : shift + log(mass);
+  if (b.sinks == nullptr) {
+    return total;
+  }
+  const double sink = static_cast<double>(b.sinks[h]);
+  return fmax(total, sink) + log1p(exp(-fabs(total - sink)));
 }
 
 /// Logits [H, count, keys] become probabilities. A block per row.
@@ -1091,10 +1096,17 @@ extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index strid
   }
   double* row = rows + (h * count + r) * keys;
   const Index first = firstKey(b, t);
-  const double total = logTotal(b, h, t, first, row);
+  const double shift = shiftOf(b, h, t, first, row);
   HEADSCOPE_BARRIER();
+  double mass = 0;
   for (Index i = threadIdx.x; i < keys; i += blockDim.x) {
-    row[i] = i >= first && i <= t ? exp(capped(b, row[i]) - total) : 0;
+    row[i] = i >= first && i <= t ? exp(capped(b, row[i]) - shift) : 0;
+    mass += row[i];
+  }
+  const double factor = exp(shift - logTotal(b, h, shift, blockSum(mass)));
+  HEADSCOPE_BARRIER();
+  for (Index i = first + threadIdx.x; factor != 1 && i <= t; i += blockDim.x) {
+    row[i] *= factor;
   }
 }
 
@@ -1175,14 +1187,14 @@ extern "C" __global__ void scoreRows(Batch b, const Index* tokens, Index count, 
   const int h = static_cast<int>(blockIdx.y);
   const Index t = tokens[r], first = firstKey(b, t);
   const double* row = logits + (h * count + r) * keys;
-  const double total = logTotal(b, h, t, first, row);
+  const double shift = shiftOf(b, h, t, first, row);
   const unsigned char* column = b.columnLine + h * b.tokens;
   const unsigned char* distance = b.distanceLine + h * b.tokens;
   const Index local = t - 31 > first ? t - 31 : first;
-  const auto probability = [&](Index i) { return i >= first ? exp(capped(b, row[i]) - total) : 0.0; };
-  double sums[7] = {};  // mass, Σ p a, Σ p i, local, recall, duplicate, induction
+  const auto weight = [&](Index i) { return i >= first ? exp(capped(b, row[i]) - shift) : 0.0; };
+  double sums[7] = {};  // of weights w = exp(a − shift): mass, Σ w a, Σ w i, local, recall, duplicate, induction
   for (Index i = first + threadIdx.x; i <= t; i += blockDim.x) {
-    const double a = capped(b, row[i]), p = exp(a - total);
+    const double a = capped(b, row[i]), p = exp(a - shift);
     sums[0] += p;
     sums[1] += p * a;
     sums[2] += p * static_cast<double>(i - first);
@@ -1192,11 +1204,16 @@ extern "C" __global__ void scoreRows(Batch b, const Index* tokens, Index count, 
   const Index earlier = b.order != nullptr ? b.earlier[t] : 0;
   for (Index j = threadIdx.x; j < earlier; j += blockDim.x) {
     const Index i = b.order[b.group0[t] + j];
-    sums[5] += probability(i);
-    sums[6] += probability(i + 1);
+    sums[5] += weight(i);
+    sums[6] += weight(i + 1);
   }
   blockSums(sums);
   if (threadIdx.x == 0) {
+    const double total = logTotal(b, h, shift, sums[0]), factor = exp(shift - total);
+    for (double& sum : sums) {
+      sum *= factor;
+    }
+    const auto probability = [&](Index i) { return factor * weight(i); };
     double* score = out + (h * count + r) * kRowScores;
     score[kRowEntropy] = total * sums[0] - sums[1];
     score[kRowSink] = probability(0);
@@ -1210,17 +1227,19 @@ extern "C" __global__ void scoreRows(Batch b, const Index* tokens, Index count, 
   }
 }
 
-/// Retrieval (retrieval.h): rows of probabilities [H, count, keys]; `places` holds, for row r from starts[r] to
+/// Retrieval (retrieval.h): logits [H, count, keys]; `places` holds, for row r from starts[r] to
 /// starts[r + 1], where in the needle the next token stands. Out [H, count, 2]: copied, mass. A block per row.
-extern "C" __global__ void scoreRetrieval(Batch b, const Index* tokens, Index count, Index keys, const double* rows,
+extern "C" __global__ void scoreRetrieval(Batch b, const Index* tokens, Index count, Index keys, const double* logits,
                                           const Index* starts, const Index* places, double* out) {
   const Index r = blockIdx.x;
   const int h = static_cast<int>(blockIdx.y);
   const Index t = tokens[r], first = firstKey(b, t);
-  const double* row = rows + (h * count + r) * keys;
-  double largest = -1;
+  const double* row = logits + (h * count + r) * keys;
+  const double shift = shiftOf(b, h, t, first, row);
+  double largest = -1e300, mass = 0;  // the largest logit has the largest probability
   for (Index i = first + threadIdx.x; i <= t; i += blockDim.x) {
     largest = fmax(largest, row[i]);
+    mass += exp(capped(b, row[i]) - shift);
   }
   largest = blockMax(largest);
   Index at = keys;
@@ -1228,16 +1247,17 @@ extern "C" __global__ void scoreRetrieval(Batch b, const Index* tokens, Index co
     at = row[i] == largest ? i : at;
   }
   at = blockMin(at);
-  double sums[2] = {};
+  double sums[3] = {};
+  sums[2] = mass;
   for (Index j = starts[r] + threadIdx.x; j < starts[r + 1]; j += blockDim.x) {
     const Index place = places[j];
     sums[0] += place == at ? 1 : 0;
-    sums[1] += place >= first ? row[place] : 0;
+    sums[1] += place >= first ? exp(capped(b, row[place]) - shift) : 0;
   }
   blockSums(sums);
   if (threadIdx.x == 0) {
     out[(h * count + r) * 2] = sums[0];
-    out[(h * count + r) * 2 + 1] = sums[1];
+    out[(h * count + r) * 2 + 1] = sums[1] * exp(shift - logTotal(b, h, shift, sums[2]));
   }
 }
 

@@ -110,6 +110,7 @@ struct Batch {
   const float* lse;         ///< [H, T] or null
   const float* sinks;       ///< [H] or null
   const Index* positions;   ///< [T]
+  Index evenStep;           ///< from one position to the next, where RoPE is all and all are alike; else −1
   const double* frequency;  ///< [C] radians per token
   double* turns;            ///< [T, 2 C] cos, then sin, at the positions
   double* distances;        ///< [T, 2 C] the same at 0 … T − 1
