@@ -30,6 +30,7 @@ AnalysisOptions analysisOptions(const AnalyzeCommand& command) {
   options.threads = command.source.machine.threads;
   options.measures = !command.measures.empty();
   options.season = command.season;
+  options.device = command.source.machine.device;
   return options;
 }
 
@@ -40,6 +41,7 @@ Report analyzeRun(Model& model, TokenizedInput input, const AnalyzeCommand& comm
   RunOptions run;
   run.loss = false;
   run.block = command.source.machine.block;
+  run.deviceRows = true;
   run.hidden = [&](int layer, std::int64_t first, std::span<const float> rows) {
     influence.observe(layer, first, rows, width);
   };

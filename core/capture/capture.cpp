@@ -38,6 +38,18 @@ const CaptureLayer& Capture::layer(int index) const {
   return layers_[static_cast<std::size_t>(index)];
 }
 
+std::optional<DeviceRows> Capture::deviceRows(int layer) const {
+  const std::lock_guard lock(deviceMutex_);
+  const auto index = static_cast<std::size_t>(layer);
+  return index < deviceRows_.size() && deviceRows_[index].memory ? std::optional(deviceRows_[index]) : std::nullopt;
+}
+
+void Capture::dropDeviceRows() const {
+  std::vector<DeviceRows> dropped;
+  const std::lock_guard lock(deviceMutex_);
+  dropped.swap(deviceRows_);
+}
+
 std::shared_ptr<const Capture> Capture::withLogSumExp(std::vector<std::vector<float>> lse) const {
   std::shared_ptr<Capture> copy(new Capture());
   copy->header_ = header_;

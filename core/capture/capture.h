@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "core/base/job_control.h"
+#include "core/capture/device_rows.h"
 #include "core/files/float_type.h"
 #include "core/rope/rope.h"
 
@@ -117,6 +119,10 @@ class Capture {
   std::uint64_t id() const noexcept { return id_; }                     ///< unique in this process: cache keys
   const std::filesystem::path& path() const noexcept { return path_; }  ///< empty if in memory only
 
+  /// Rows of a layer that are in a GPU's memory, too; none if they aren't (any more). Whoever holds them keeps them.
+  std::optional<DeviceRows> deviceRows(int layer) const;
+  void dropDeviceRows() const;
+
   /// The same capture (data shared) with this log-sum-exp: [layers] each [heads · tokens].
   std::shared_ptr<const Capture> withLogSumExp(std::vector<std::vector<float>> lse) const;
 
@@ -135,6 +141,8 @@ class Capture {
   std::vector<CaptureLayer> layers_;
   std::unique_ptr<std::atomic<bool>[]> ready_;
   std::vector<std::shared_ptr<const void>> storage_;  ///< memory blocks or the mapped file
+  mutable std::mutex deviceMutex_;
+  mutable std::vector<DeviceRows> deviceRows_;  ///< [layers] or empty; without memory: none
 };
 
 /// Filled by a run (core/model), layer by layer, from one thread, while other threads already read ready layers.
@@ -169,7 +177,8 @@ class CaptureBuilder {
     float* lse = nullptr;    ///< null without lse
   };
   Target target(int layer);
-  void finishLayer(int layer);  ///< publishes it to readers
+  void setDeviceRows(int layer, DeviceRows rows);  ///< before the layer is finished
+  void finishLayer(int layer);                     ///< publishes it to readers
 
   /// The capture under construction; readers look at ready().
   std::shared_ptr<const Capture> capture() const;

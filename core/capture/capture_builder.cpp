@@ -199,6 +199,13 @@ CaptureBuilder::Target CaptureBuilder::target(int layer) {
   return target;
 }
 
+void CaptureBuilder::setDeviceRows(int layer, DeviceRows rows) {
+  const Capture& capture = *state_->capture;
+  const std::lock_guard lock(capture.deviceMutex_);
+  capture.deviceRows_.resize(static_cast<std::size_t>(capture.header().layers));
+  capture.deviceRows_.at(static_cast<std::size_t>(layer)) = std::move(rows);
+}
+
 void CaptureBuilder::finishLayer(int layer) {
   target(layer);  // a layer that was never asked for is all zeros, not a null pointer
   if (state_->writer) {

@@ -36,6 +36,9 @@ struct RunOptions {
   std::filesystem::path file;  ///< capture straight into this file
   /// None: that of the arithmetic, in which q and k arise, so that nothing is lost.
   std::optional<FloatType> captureType;
+  /// Keep q and k on the GPU, too, where the model runs on one and a third of its free memory is enough: for scores
+  /// that are computed there next (Capture::deviceRows).
+  bool deviceRows = false;
   std::string text;                 ///< goes into the capture's header
   std::vector<std::string> tokens;  ///< likewise
   /// Called once, when shapes are known and before the first layer: readers may watch layers become ready.

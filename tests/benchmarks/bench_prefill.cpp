@@ -155,6 +155,7 @@ void profileScores(const Capture& capture, const AnalysisOptions& options) {
 void afterwards(const Engine& engine, const std::vector<std::int64_t>& ids, double prefillSeconds) {
   RunOptions options;
   options.loss = false;
+  options.deviceRows = true;
   const RunResult result = prefill(engine, ids, options, {});
   std::vector<ThumbnailRequest::Head> heads;
   for (int layer = 0; layer < result.capture->header().layers; ++layer) {
@@ -184,6 +185,15 @@ void afterwards(const Engine& engine, const std::vector<std::int64_t>& ids, doub
     timed(what, [&] { gpu = analyzeCapture(*result.capture, estimate); });
   }
   compareReports(processor, gpu);
+  AnalysisOptions exact;
+  exact.device = estimate.device;
+  if (static_cast<double>(ids.size()) < 1e4) {
+    timed("exact scores on the GPU", [&] { analyzeCapture(*result.capture, exact); });
+  }
+  const bool kept = result.capture->deviceRows(0).has_value();
+  result.capture->dropDeviceRows();
+  std::printf("  rows of the run %s on the GPU\n", kept ? "were still" : "were not");
+  timed("the same, rows brought back", [&] { gpu = analyzeCapture(*result.capture, estimate); });
   profileScores(*result.capture, estimate);
 }
 

@@ -92,6 +92,7 @@ void Engine::Private::useMapDevice(Run& run, quint64 generation, const std::stri
       return;
     }
     tiles->setGpu(gpu);
+    scoreDevice = !gpu ? "cpu" : device.starts_with("cuda:") ? device : "cuda:0";
     if (!reason.empty()) {
       Q_EMIT q->noted(Engine::tr("%1: %2: maps are computed on the processor")
                           .arg(QString::fromStdString(device), QString::fromStdString(reason)));
@@ -204,10 +205,13 @@ void Engine::requestScores(std::shared_ptr<const Capture> capture) {
     return;
   }
   d->start(*d->scoresQueue, {"scores", tr("Scores of all heads"), QStringLiteral("scores")},
-           [this, generation, capture](Private::Run& run) { d->scores(run, generation, capture); });
+           [this, generation, capture, device = d->scoreDevice](Private::Run& run) {
+             d->scores(run, generation, capture, device);
+           });
 }
 
-void Engine::Private::scores(Run& run, quint64 generation, const std::shared_ptr<const Capture>& capture) {
+void Engine::Private::scores(Run& run, quint64 generation, const std::shared_ptr<const Capture>& capture,
+                             const std::string& device) {
   const auto deliver = [this, generation](std::shared_ptr<const Report> report, bool complete) {
     post([this, generation, report = std::move(report), complete] {
       if (generation == scoresGeneration) {
@@ -219,6 +223,7 @@ void Engine::Private::scores(Run& run, quint64 generation, const std::shared_ptr
   // Layer by layer at first; a later pass replaces the whole.
   const auto pass = [&](AnalysisOptions options, bool byLayer, bool last) {
     options.threads = analysisThreads();
+    options.device = device;
     auto growing = std::make_shared<Report>();
     growing->exact = options.sample.exact(capture->tokens());
     growing->tokens = capture->tokens();
@@ -230,7 +235,12 @@ void Engine::Private::scores(Run& run, quint64 generation, const std::shared_ptr
         deliver(std::make_shared<const Report>(*growing), false);
       };
     }
-    deliver(std::make_shared<const Report>(analyzeCapture(*capture, options, run.control())), last);
+    const auto report = std::make_shared<const Report>(analyzeCapture(*capture, options, run.control()));
+    deliver(report, last);
+    if (last) {
+      capture->dropDeviceRows();  // maps need the memory more
+      run.note = QString::fromStdString(report->note);
+    }
   };
   if (capture->tokens() <= kExactAtOnce) {
     pass({}, true, true);

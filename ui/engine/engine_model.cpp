@@ -122,6 +122,7 @@ void Engine::Private::runModel(Run& run, quint64 generation, const std::string& 
   options.text = text;
   options.tokens = tokenizer->pieces(encoding.ids);
   options.file = captureFile(model->info(), encoding.ids.size());
+  options.deviceRows = true;  // the scores come next
   options.started = [this, current](std::shared_ptr<const Capture> capture) {
     current([this, capture] { Q_EMIT q->captureStarted(capture); });
   };

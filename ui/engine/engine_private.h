@@ -60,7 +60,7 @@ struct Engine::Private {
   void continueModel(Run& run, quint64 generation, int count);
   void scoreNeedles(Run& run, quint64 generation, const std::string& haystack);
   std::filesystem::path captureFile(const ModelInfo& info, std::size_t tokens);
-  void scores(Run& run, quint64 generation, const std::shared_ptr<const Capture>& capture);
+  void scores(Run& run, quint64 generation, const std::shared_ptr<const Capture>& capture, const std::string& device);
   void detail(Run& run, quint64 generation, const std::shared_ptr<const Capture>& capture, HeadId head,
               const Interventions& interventions);
   std::shared_ptr<const HeadView> rowSource(Run& run, const HeadSource& source);
@@ -73,6 +73,7 @@ struct Engine::Private {
   std::map<quint64, JobStatus> statuses;  ///< listed jobs
   std::map<quint64, JobSheet> hidden;     ///< jobs that are not listed yet
 
+  std::string scoreDevice = "cpu";  ///< UI thread only: the GPU that maps use, if there is one
   quint64 thumbnailCapture = 0;
   std::atomic<Pool> thumbnailPool{Pool::Max};
 

@@ -173,21 +173,36 @@ class Work {
     b_.lagSecond = lags.second;
   }
 
+  void copyBytes(const void* from, const at::Device& where, std::int64_t bytes, std::byte* to) const {
+    const at::Tensor source = at::from_blob(const_cast<void*>(from), {bytes}, at::dtype(at::kByte).device(where));
+    at::from_blob(to, {bytes}, at::dtype(at::kByte).device(device_)).copy_(source, true);
+  }
+
   /// Rows of one layer, one copy where the heads lie side by side.
-  void sendRows(const std::vector<FloatRows>& heads, std::byte* target) {
+  void sendRows(const std::vector<FloatRows>& heads, std::byte* target) const {
     const std::int64_t bytes = b_.tokens * b_.dim * typeBytes(heads.front().type);
-    const auto copy = [&](const std::byte* from, std::int64_t size, std::byte* to) {
-      const at::Tensor host = at::from_blob(const_cast<std::byte*>(from), {size}, at::dtype(at::kByte));
-      at::from_blob(to, {size}, at::dtype(at::kByte).device(device_)).copy_(host, true);
-    };
     bool together = true;
     for (std::size_t h = 1; h < heads.size(); ++h) {
       together = together && heads[h].data == heads[h - 1].data + bytes;
     }
     for (std::size_t h = 0; h < heads.size(); h += together ? heads.size() : 1) {
-      copy(heads[h].data, together ? bytes * static_cast<std::int64_t>(heads.size()) : bytes,
-           target + static_cast<std::int64_t>(h) * bytes);
+      copyBytes(heads[h].data, at::kCPU, together ? bytes * static_cast<std::int64_t>(heads.size()) : bytes,
+                target + static_cast<std::int64_t>(h) * bytes);
     }
+  }
+
+  /// Queries and keys of one layer, from the GPU's memory if a run left them there.
+  void sendLayer(int index, std::int64_t rowBytes, std::byte* q, std::byte* k) const {
+    const CaptureLayer& layer = request_.capture.layer(index);
+    const auto there = device_.is_cuda() ? request_.capture.deviceRows(index) : std::nullopt;
+    if (!there) {
+      sendRows(layer.q, q);
+      sendRows(layer.k, k);
+      return;
+    }
+    const at::Device gpu(at::kCUDA, static_cast<c10::DeviceIndex>(there->gpu));
+    copyBytes(there->q, gpu, layer.heads * rowBytes, q);
+    copyBytes(there->k, gpu, layer.kvHeads * rowBytes, k);
   }
 
   void upload() {
@@ -202,8 +217,7 @@ class Work {
     std::vector<float> lse, sinks;
     for (const int index : request_.layers) {
       const CaptureLayer& layer = request_.capture.layer(index);
-      sendRows(layer.q, q);
-      sendRows(layer.k, k);
+      sendLayer(index, rowBytes, q, k);
       q += layer.heads * rowBytes;
       k += layer.kvHeads * rowBytes;
       lse.insert(lse.end(), layer.lse.begin(), layer.lse.end());

@@ -9,6 +9,8 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "core/model/detail/kept_rows.h"
+
 namespace headscope {
 
 bool Engine::usesGpu() const {
@@ -76,6 +78,7 @@ Engine loadEngine(const std::filesystem::path& path, const ModelOptions& options
       options.threads > 0 ? options.threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   cleanVectorState();
   at::set_num_threads(engine.threads);
+  dropKeptRows();  // the memory that a placement counts on
   const std::vector<GpuInfo> gpus = namedGpus(options.device);
   engine.files = openModelFiles(path);
   const plan::Decoder& decoder = engine.decoder();

@@ -1,6 +1,8 @@
 #include "core/model/detail/layer_step.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -48,11 +50,35 @@ void CaptureRows::put(const at::Tensor& target, std::int64_t first, const at::Te
   }
 }
 
+void CaptureRows::putBoth(const at::Tensor& target, const at::Tensor& kept, std::int64_t first,
+                          const at::Tensor& rows) {
+  if (!kept.defined()) {
+    put(target, first, rows);
+    return;
+  }
+  const at::Tensor place = kept.narrow(1, first, rows.size(1));
+  place.copy_(rows);
+  put(target, first, place);
+}
+
+void CaptureRows::keepOn(const at::Device& gpu) {
+  keptQ_ = at::empty(q_.sizes(), q_.options().device(gpu));
+  keptK_ = at::empty(k_.sizes(), k_.options().device(gpu));
+}
+
+std::optional<DeviceRows> CaptureRows::deviceRows() const {
+  if (!keptQ_.defined()) {
+    return std::nullopt;
+  }
+  const auto memory = std::make_shared<const std::pair<at::Tensor, at::Tensor>>(keptQ_, keptK_);
+  return DeviceRows{keptQ_.device().index(), keptQ_.data_ptr(), keptK_.data_ptr(), memory};
+}
+
 void CaptureRows::queries(std::int64_t first, const at::Tensor& q) {
-  put(q_, first, q.transpose(0, 1));
+  putBoth(q_, keptQ_, first, q.transpose(0, 1));
 }
 void CaptureRows::keys(std::int64_t first, const at::Tensor& k) {
-  put(k_, first, k.transpose(0, 1));
+  putBoth(k_, keptK_, first, k.transpose(0, 1));
 }
 void CaptureRows::values(std::int64_t first, const at::Tensor& v) {
   put(v_, first, v.transpose(0, 1));

@@ -33,6 +33,10 @@ class CaptureRows {
   CaptureRows(const CaptureBuilder::Target& target, FloatType type, const CaptureBuilder::LayerShape& shape,
               std::int64_t tokens, CaptureTransfer* transfer);
 
+  /// Queries and keys stay on `gpu`, too, in deviceRows(). Throws c10::OutOfMemoryError.
+  void keepOn(const at::Device& gpu);
+  std::optional<DeviceRows> deviceRows() const;
+
   void queries(std::int64_t first, const at::Tensor& q);      ///< [rows, H, D]
   void keys(std::int64_t first, const at::Tensor& k);         ///< [rows, G, D]
   void values(std::int64_t first, const at::Tensor& v);       ///< [rows, G, D]
@@ -41,9 +45,11 @@ class CaptureRows {
  private:
   /// `rows` [heads, rows, …] to rows first … of `target`.
   void put(const at::Tensor& target, std::int64_t first, const at::Tensor& rows);
+  void putBoth(const at::Tensor& target, const at::Tensor& kept, std::int64_t first, const at::Tensor& rows);
 
   CaptureTransfer* transfer_;
   at::Tensor q_, k_, v_, lse_;  ///< over the target's memory, [heads, tokens, D]; undefined where there is none
+  at::Tensor keptQ_, keptK_;    ///< the same on a GPU; undefined unless asked for
 };
 
 /// Rotary tables of a run: for a text of `tokens` tokens, or up to `tokens` while decoding.

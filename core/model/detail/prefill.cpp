@@ -13,6 +13,7 @@
 #include <c10/util/Exception.h>
 
 #include "core/model/detail/cross_entropy.h"
+#include "core/model/detail/kept_rows.h"
 #include "core/model/detail/layer_step.h"
 #include "core/model/detail/memory.h"
 
@@ -103,7 +104,12 @@ class Prefill {
     if (direct) {
       options.allocate = pageLockedBlock;
     }
+    dropKeptRows();
+    keep_ = options_.deviceRows && engine_.usesGpu() && gpuHasRoom(engine_, 3 * captureBytes(options));
     builder_.emplace(captureHeader(engine_, ids_, options_, ropes_), tokens_, options);
+    if (keep_) {
+      rememberKeptRows(builder_->capture());
+    }
     if (engine_.usesGpu()) {
       transfer_.emplace(engine_.threads, direct);
     }
@@ -144,6 +150,7 @@ class Prefill {
     if (builder_) {
       rows.emplace(builder_->target(layer), captureType(), layerShapes(decoder_)[static_cast<std::size_t>(layer)],
                    tokens_, transfer_ ? &*transfer_ : nullptr);
+      keepRows(layer, *rows);
     }
     for (std::int64_t first = 0; first < tokens_;) {
       control_.checkpoint("prefill", layer * tokens_ + first, engine_.layers() * tokens_);
@@ -157,6 +164,20 @@ class Prefill {
     }
     step_.release(layer);
     endLayer(layer);
+  }
+
+  void keepRows(int layer, CaptureRows& rows) {
+    const at::Device& device = engine_.place(layer).device;
+    if (!keep_ || !device.is_cuda()) {
+      return;
+    }
+    try {
+      rows.keepOn(device);
+      builder_->setDeviceRows(layer, *rows.deviceRows());
+    } catch (const c10::OutOfMemoryError&) {
+      keep_ = false;
+      dropKeptRows();
+    }
   }
 
   // False: the GPU's memory was not enough, `block` is as it was, and the next try will be with fewer rows.
@@ -174,6 +195,8 @@ class Prefill {
       }
       block.copy_(before);
     }
+    keep_ = false;  // what other layers keep makes room first
+    dropKeptRows();
     at::getDeviceAllocator(at::kCUDA)->emptyCache();
     block_ = std::max(kSmallestBlock, block.size(0) / 2);
     result_.notes.push_back(concat("GPU memory is short: blocks of ", block_, " tokens"));
@@ -277,6 +300,7 @@ class Prefill {
   LayerStep step_;
   std::optional<CaptureBuilder> builder_;
   std::optional<CaptureTransfer> transfer_;  // after the builder: it writes into its memory
+  bool keep_ = false;                        // rows stay on the GPU, too
   int ended_ = 0;                            // layers computed
   int published_ = 0;                        // layers shown to readers
   RunResult result_;
