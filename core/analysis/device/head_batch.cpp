@@ -282,7 +282,7 @@ class Work {
 
   void statistics() {
     const std::int64_t rows = b_.heads + b_.kvHeads, chunks = ceilDivide(b_.tokens, kChunk);
-    for (double** field : {&b_.norm, &b_.normDot, &b_.cosine, &b_.cosineDot}) {
+    for (double** field : {&b_.norm, &b_.normDot, &b_.product, &b_.productDot}) {
       room(*field, {rows, b_.tokens});
     }
     room(b_.keyStep, {b_.kvHeads, b_.tokens});
@@ -302,7 +302,7 @@ class Work {
       b_.keyFactors = keyFactors_.data_ptr<double>();
     }
     run("rowStatistics", blocksOfWarps(rows * b_.tokens), 1, kThreads);
-    run("chunkSums", chunks, rows, pairThreads());
+    run("chunkSums", chunks, ceilDivide(rows, kRowsAtOnce), kThreads);
     run("summarize", rows, 1, kThreads, static_cast<Index>(chunks));
     run("dominance", blocksOfThreads(b_.heads), 1, kThreads);
     run("prepareKeys", blocksOfWarps(b_.kvHeads * b_.tokens), 1, kThreads);

@@ -119,11 +119,16 @@ __device__ double raw(const Batch& b, int n, Index t, int d) {
   const bool query = n < b.heads;
   const Index at = (static_cast<Index>(query ? n : n - b.heads) * b.tokens + t) * b.dim + d;
   const void* rows = query ? b.q : b.k;
-  if (b.type == 0) {
+#ifdef HEADSCOPE_TYPE  // known when it is compiled: loads need not wait for each other
+  constexpr int type = HEADSCOPE_TYPE;
+#else
+  const int type = b.type;
+#endif
+  if (type == 0) {
     return static_cast<double>(static_cast<const float*>(rows)[at]);
   }
   const unsigned bits = static_cast<const unsigned short*>(rows)[at];
-  return b.type == 2 ? static_cast<double>(asFloat(bits << 16)) : fromHalf(bits);
+  return type == 2 ? static_cast<double>(asFloat(bits << 16)) : fromHalf(bits);
 }
 
 __device__ int firstDim(const Batch& b, int p) {
@@ -251,7 +256,7 @@ extern "C" __global__ void stepFactors(Batch b) {
   }
 }
 
-/// Norms, cosines with the next row, steps of the keys. A warp per row.
+/// Norms, products with the next row, steps of the keys. A warp per row.
 extern "C" __global__ void rowStatistics(Batch b) {
   const Index item = warpItem();
   if (item >= (b.heads + b.kvHeads) * b.tokens) {
@@ -260,55 +265,57 @@ extern "C" __global__ void rowStatistics(Batch b) {
   const int n = static_cast<int>(item / b.tokens);
   const Index t = item % b.tokens;
   const bool query = n < b.heads, last = t + 1 == b.tokens;
-  double own = 0, next = 0, product = 0, ownDot = 0, nextDot = 0, productDot = 0, step = 0;
+  const bool changed = b.steps > 0 || b.attentionScaling != 1;
+  double own = 0, product = 0, ownDot = 0, productDot = 0;
   for (int p = lane(); p < b.pairs; p += kWarp) {
     const Two z = rawPair(b, n, t, p);
     const Two y = last ? Two{0, 0} : rawPair(b, n, t + 1, p);
     own += z.x * z.x + z.y * z.y;
-    next += y.x * y.x + y.y * y.y;
     product += z.x * y.x + z.y * y.y;
-    if (query && b.evenStep >= 0) {  // R_t z · R_{t+1} y = z · R_step y
-      const Two zDot = scaled(b, p, z), yScaled = scaled(b, p, y);
-      const double* turn = b.distances + b.evenStep * 2 * b.channels;
-      const Two yDot = p < b.channels ? rotated(yScaled, turn[p], turn[b.channels + p]) : yScaled;
-      ownDot += zDot.x * zDot.x + zDot.y * zDot.y;
-      nextDot += yDot.x * yDot.x + yDot.y * yDot.y;
-      productDot += zDot.x * yDot.x + zDot.y * yDot.y;
-    } else if (query) {
-      const Two zDot = dotPair(b, n, t, p);
-      const Two yDot = last ? Two{0, 0} : dotPair(b, n, t + 1, p);
-      ownDot += zDot.x * zDot.x + zDot.y * zDot.y;
-      nextDot += yDot.x * yDot.x + yDot.y * yDot.y;
-      productDot += zDot.x * yDot.x + zDot.y * yDot.y;
-    } else {
+    if (!query) {
       const Two change = scaled(b, p, difference(y, z));
-      step += change.x * change.x + change.y * change.y;
+      productDot += change.x * change.x + change.y * change.y;
+      continue;
     }
+    Two zDot = scaled(b, p, z), yDot = scaled(b, p, y);
+    if (b.evenStep < 0) {
+      zDot = dotPair(b, n, t, p);
+      yDot = last ? Two{0, 0} : dotPair(b, n, t + 1, p);
+    } else if (p < b.channels) {  // R_t z · R_{t+1} y = z · R_step y
+      const double* turn = b.distances + b.evenStep * 2 * b.channels;
+      yDot = rotated(yDot, turn[p], turn[b.channels + p]);
+    }
+    ownDot += zDot.x * zDot.x + zDot.y * zDot.y;
+    productDot += zDot.x * yDot.x + zDot.y * yDot.y;
   }
-  const auto norm = [](double squares) { return sqrt(warpSum(squares)); };
-  const auto atLeast = [](double x) { return fmax(x, kSmallestNorm); };
-  const double a = norm(own), c = norm(next), cosine = warpSum(product);
-  const double aDot = norm(ownDot), cDot = norm(nextDot), cosineDot = warpSum(productDot), change = norm(step);
+  own = sqrt(warpSum(own));
+  product = warpSum(product);
+  productDot = warpSum(productDot);
+  ownDot = query && changed ? sqrt(warpSum(ownDot)) : own;
   if (lane() == 0) {
-    b.norm[item] = a;
-    b.cosine[item] = last ? 0 : cosine / atLeast(a) / atLeast(c);
+    b.norm[item] = own;
+    b.product[item] = product;
     if (query) {
-      b.normDot[item] = aDot;
-      b.cosineDot[item] = last ? 0 : cosineDot / atLeast(aDot) / atLeast(cDot);
+      b.normDot[item] = ownDot;
+      b.productDot[item] = productDot;
     } else {
-      b.keyStep[item - b.heads * b.tokens] = last ? 0 : change;
+      b.keyStep[item - b.heads * b.tokens] = last ? 0 : sqrt(productDot);
     }
   }
 }
 
 /// Sums over kChunk tokens of one row: unit vectors, squares of these, rows before RoPE, in the dot product, and of the
-/// latter turned back; lengths of the pairs. A block per chunk, a thread per pair.
+/// latter turned back; lengths of the pairs. A block per chunk of kRowsAtOnce rows, which need the same
+/// angles; a thread per row and pair.
 extern "C" __global__ void chunkSums(Batch b) {
-  const int n = static_cast<int>(blockIdx.y);
   const Index chunk = blockIdx.x, first = chunk * kChunk;
   const Index end = first + kChunk < b.tokens ? first + kChunk : b.tokens;
-  const bool query = n < b.heads;
-  for (int p = static_cast<int>(threadIdx.x); p < b.pairs; p += static_cast<int>(blockDim.x)) {
+  for (int item = static_cast<int>(threadIdx.x); item < kRowsAtOnce * b.pairs; item += static_cast<int>(blockDim.x)) {
+    const int n = static_cast<int>(blockIdx.y) * kRowsAtOnce + item / b.pairs, p = item % b.pairs;
+    if (n >= b.heads + b.kvHeads) {
+      continue;
+    }
+    const bool query = n < b.heads;
     double sum[kSums] = {};
     for (Index t = first; t < end; ++t) {
       const Two z = rawPair(b, n, t, p);
@@ -360,9 +367,13 @@ extern "C" __global__ void summarize(Batch b, Index chunks) {
     }
   }
   double cosines[2] = {};
+  const auto cosine = [&](const double* product, const double* norm, Index t) {
+    return product[t] / fmax(norm[t], kSmallestNorm) / fmax(norm[t + 1], kSmallestNorm);
+  };
   for (Index t = threadIdx.x; t + 1 < b.tokens; t += blockDim.x) {
-    cosines[0] += b.cosine[n * b.tokens + t];
-    cosines[1] += n < b.heads ? b.cosineDot[n * b.tokens + t] : 0;
+    const Index row = n * b.tokens;
+    cosines[0] += cosine(b.product + row, b.norm + row, t);
+    cosines[1] += n < b.heads ? cosine(b.productDot + row, b.normDot + row, t) : 0;
   }
   blockSums(cosines);
   const double steps = static_cast<double>(b.tokens - 1);
@@ -1085,7 +1096,8 @@ __device__ double logTotal(const Batch& b, int h, double shift, double mass) {
   return fmax(total, sink) + log1p(exp(-fabs(total - sink)));
 }
 
-/// Logits [H, count, keys] become probabilities. A block per row.
+/// Logits [H, count, keys] become probabilities up to each row's own token; what lies beyond is not touched. A block per
+/// row.
 extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index stride, Index count, Index keys,
                                        double* rows) {
   const Index r = blockIdx.x;
@@ -1099,8 +1111,8 @@ extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index strid
   const double shift = shiftOf(b, h, t, first, row);
   HEADSCOPE_BARRIER();
   double mass = 0;
-  for (Index i = threadIdx.x; i < keys; i += blockDim.x) {
-    row[i] = i >= first && i <= t ? exp(capped(b, row[i]) - shift) : 0;
+  for (Index i = threadIdx.x; i <= t; i += blockDim.x) {
+    row[i] = i >= first ? exp(capped(b, row[i]) - shift) : 0;
     mass += row[i];
   }
   const double factor = exp(shift - logTotal(b, h, shift, blockSum(mass)));
@@ -1120,7 +1132,7 @@ extern "C" __global__ void lineMass(Batch b, const double* rows, Index first, In
   double column = 0, distance = 0;
   for (Index r = 0; r < count; ++r) {
     const double* row = rows + (h * count + r) * b.tokens;
-    column += row[at];
+    column += first + r >= at ? row[at] : 0;
     distance += first + r >= at ? row[first + r - at] : 0;
   }
   b.columnMass[h * b.tokens + at] = column;

@@ -91,6 +91,7 @@ constexpr int kStatements = 5;
 constexpr int kChunk = 256;        ///< tokens of a partial sum; the stride of the pruning setting's segments
 constexpr int kSegmentChunks = 4;  ///< chunks of a segment
 constexpr int kSums = 10;          ///< numbers of a partial sum, see chunkSums
+constexpr int kRowsAtOnce = 4;     ///< whose partial sums one block makes
 constexpr int kAnchorRows = 6;     ///< rows at an anchor, + 1, + first lag, + second lag, + season, + half a season
 constexpr int kBoundRows = 5;      ///< rows of a bound: t, t + 1, t + season, change, turn
 constexpr int kBoundFactors = 3;   ///< left factors of a bound: column, season, period
@@ -117,7 +118,7 @@ struct Batch {
 
   const double *weightQ, *weightK;                     ///< [D] of all norms after RoPE; null without steps
   double* factor;                                      ///< [H + K, T] of the steps; null without steps
-  double *norm, *normDot, *cosine, *cosineDot;         ///< [H + K, T]
+  double *norm, *normDot, *product, *productDot;       ///< [H + K, T]; products with the next row
   double* keyStep;                                     ///< [K, T] |K_{i+1} − K_i|
   double* sums;                                        ///< [H + K, chunks, P, kSums]
   double *mean, *meanDot, *meanUnrotated, *lengths;    ///< [H + K, D], the last one [H + K, C]

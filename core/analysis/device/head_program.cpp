@@ -4,6 +4,7 @@
 #include <mutex>
 #include <tuple>
 
+#include "core/analysis/device/head_layout.h"
 #include "core/analysis/head_kernels_source.h"  // made by CMake from head_layout.h and head_kernels.inl
 #include "core/base/error.h"
 #include "core/gpu/driver.h"
@@ -13,14 +14,11 @@ namespace {
 
 class CudaProgram : public HeadProgram {
  public:
-  explicit CudaProgram(gpu::Device device) : device_(std::move(device)) {
-    gpu::enter(device_);
-    module_ = gpu::loadModule(gpu::compile(kHeadKernels, concat("sm_", device_.major, device_.minor), {}));
-  }
+  explicit CudaProgram(gpu::Device device) : device_(std::move(device)) {}
 
   void launch(const char* kernel, std::int64_t blocksX, std::int64_t blocksY, int threads, std::size_t sharedBytes,
               void** arguments) override {
-    gpu::launch(function(kernel, sharedBytes), static_cast<unsigned>(blocksX), static_cast<unsigned>(blocksY),
+    gpu::launch(function(static_cast<const Batch*>(arguments[0])->type, kernel, sharedBytes), static_cast<unsigned>(blocksX), static_cast<unsigned>(blocksY),
                 static_cast<unsigned>(threads), sharedBytes, arguments);
   }
   int gpu() const noexcept override { return device_.index; }
@@ -29,19 +27,25 @@ class CudaProgram : public HeadProgram {
   void enter() override { gpu::enter(device_); }
 
  private:
-  gpu::Function function(const char* kernel, std::size_t sharedBytes) {
+  /// Of the program for q and k of a type.
+  gpu::Function function(int type, const char* kernel, std::size_t sharedBytes) {
     const std::lock_guard lock(mutex_);
-    const auto [found, fresh] = functions_.try_emplace({kernel, sharedBytes});
+    gpu::Module& module = modules_[type];
+    if (module == nullptr) {
+      const std::string architecture = concat("sm_", device_.major, device_.minor);
+      module = gpu::loadModule(gpu::compile(kHeadKernels, architecture, {concat("HEADSCOPE_TYPE=", type)}));
+    }
+    const auto [found, fresh] = functions_.try_emplace({type, kernel, sharedBytes});
     if (fresh) {
-      found->second = gpu::function(module_, kernel, sharedBytes);
+      found->second = gpu::function(module, kernel, sharedBytes);
     }
     return found->second;
   }
 
   gpu::Device device_;
-  gpu::Module module_ = nullptr;  // for as long as the process lives
   std::mutex mutex_;
-  std::map<std::pair<std::string, std::size_t>, gpu::Function> functions_;
+  std::map<int, gpu::Module> modules_;  // for as long as the process lives
+  std::map<std::tuple<int, std::string, std::size_t>, gpu::Function> functions_;
 };
 
 }  // namespace

@@ -16,7 +16,8 @@ class HeadProgram {
 
   virtual ~HeadProgram() = default;
 
-  /// Starts a kernel on the device's default stream. `threads` per block; the arguments as CUDA takes them. Throws Error.
+  /// Starts a kernel on the device's default stream. `threads` per block; the arguments as CUDA takes them, the
+  /// first a Batch. Throws Error, also where the program can't be compiled.
   virtual void launch(const char* kernel, std::int64_t blocksX, std::int64_t blocksY, int threads,
                       std::size_t sharedBytes, void** arguments) = 0;
   virtual int gpu() const noexcept = 0;              ///< −1: the kernels run on the processor
