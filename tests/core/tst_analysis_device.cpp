@@ -3,9 +3,13 @@
 
 #include <QtTest>
 #include <cmath>
+#include <filesystem>
 
 #include "core/analysis/device/device_report.h"
 #include "core/analysis/report.h"
+#include "core/gpu/cuda_runtime.h"
+#include "core/gpu/driver.h"
+#include "core/model/model.h"
 #include "tests/support/emulated_gpu.h"
 #include "tests/support/synthetic_capture.h"
 #include "tests/support/test_machine.h"
@@ -215,6 +219,95 @@ class TestAnalysisDevice : public QObject {
     options.bounds = options.cases = false;
     found = differences(*makeCapture(synthetic), options);
     QVERIFY2(found.isEmpty(), qPrintable(found));
+  }
+
+  /// What a run leaves on the GPU gives the same figures as what is brought back there.
+  void rowsLeftByARun() {
+    const std::filesystem::path model = HEADSCOPE_SHARED "/models/stories260K";
+    if (onCpu() || !std::filesystem::exists(model)) {
+      QSKIP("needs HEADSCOPE_TEST_DEVICE and ../shared/models/stories260K");
+    }
+    std::vector<std::int64_t> ids{1};
+    for (std::int64_t t = 1; t < 300; ++t) {
+      ids.push_back(3 + t * t * 7 % 400);
+    }
+    RunOptions run;
+    run.deviceRows = true;
+    const auto opened = Model::open(model, testMachine());
+    for (const std::int64_t block : {0, 64}) {
+      run.block = block;
+      const auto capture = opened->run(ids, run).capture;
+      AnalysisOptions options;
+      options.device = testMachine().device;
+      QVERIFY(capture->deviceRows(0).has_value());
+      const Report there = analyzeCapture(*capture, options);
+      capture->dropDeviceRows();
+      QVERIFY(!capture->deviceRows(0).has_value());
+      const Report brought = analyzeCapture(*capture, options);
+      for (std::size_t l = 0; l < there.layers.size(); ++l) {
+        for (std::size_t h = 0; h < there.layers[l].heads.size(); ++h) {
+          QCOMPARE(there.layers[l].heads[h].scores[Score::Entropy], brought.layers[l].heads[h].scores[Score::Entropy]);
+          QCOMPARE(there.layers[l].heads[h].scores[Score::KSimilarityConsecutive],
+                   brought.layers[l].heads[h].scores[Score::KSimilarityConsecutive]);
+        }
+      }
+      const QString found = differences(*capture, options);
+      QVERIFY2(found.isEmpty(), qPrintable(found));
+    }
+  }
+
+  /// A new run lets go of what the one before left.
+  void onlyTheLatestRunKeepsRows() {
+    const std::filesystem::path model = HEADSCOPE_SHARED "/models/stories260K";
+    if (onCpu() || !std::filesystem::exists(model)) {
+      QSKIP("needs HEADSCOPE_TEST_DEVICE and ../shared/models/stories260K");
+    }
+    const std::vector<std::int64_t> ids(100, 5);
+    RunOptions run;
+    run.deviceRows = true;
+    const auto opened = Model::open(model, testMachine());
+    const auto first = opened->run(ids, run).capture, second = opened->run(ids, run).capture;
+    QVERIFY(!first->deviceRows(0).has_value() && second->deviceRows(0).has_value());
+  }
+
+  /// With the GPU's memory taken, fewer layers at once, then the processor.
+  void memoryIsShort_data() {
+    QTest::addColumn<int>("megabytes");
+    QTest::addRow("nothing fits") << 60;
+    QTest::addRow("some fits") << 1200;
+  }
+  void memoryIsShort() {
+    QFETCH(int, megabytes);
+    if (onCpu()) {
+      QSKIP("needs HEADSCOPE_TEST_DEVICE");
+    }
+    SyntheticCapture synthetic;
+    synthetic.layers = 3;
+    synthetic.heads = 16;
+    synthetic.kvHeads = 4;
+    synthetic.dim = 128;
+    synthetic.tokens = 6000;
+    synthetic.scale = 0.06;
+    synthetic.lse = false;
+    const auto capture = makeCapture(synthetic);
+    AnalysisOptions options = rough();
+    const Report processor = analyzeCapture(*capture, options);
+    options.device = testMachine().device;
+    const gpu::Device device = gpu::openDevice(0);
+    gpu::enter(device);
+    const std::uint64_t left = static_cast<std::uint64_t>(megabytes) << 20, free = listGpus().front().freeBytes;
+    QVERIFY(free > left);
+    const gpu::Memory taken(free - left);
+    const Report report = analyzeCapture(*capture, options);
+    qInfo("%s; %s", report.device.c_str(), report.note.c_str());
+    QVERIFY(report.device != "cpu" || !report.note.empty());
+    Differences found;
+    for (std::size_t l = 0; l < processor.layers.size(); ++l) {
+      for (std::size_t h = 0; h < processor.layers[l].heads.size(); ++h) {
+        compare(report.layers[l].heads[h], processor.layers[l].heads[h], found);
+      }
+    }
+    QVERIFY2(found.text().isEmpty(), qPrintable(found.text()));
   }
 
   void aDeviceThatIsNotHere() {

@@ -413,10 +413,17 @@ class Work {
         static_cast<Index>(count), rows.data_ptr<double>());
     return products(rows, keys_, keys);
   }
-  at::Tensor probabilities(const Index* tokens, std::int64_t stride, std::int64_t count, std::int64_t keys) {
-    at::Tensor rows = logits(tokens, stride, count, keys);
+  /// Rows of weights [H, count, keys], which times their factors [H, count] are probabilities.
+  struct WeightedRows {
+    at::Tensor weights, factors;
+    const double* weightsData() const { return weights.data_ptr<double>(); }
+    const double* factorsData() const { return factors.data_ptr<double>(); }
+  };
+  WeightedRows probabilities(const Index* tokens, std::int64_t stride, std::int64_t count, std::int64_t keys) {
+    const WeightedRows rows{logits(tokens, stride, count, keys),
+                            at::empty({b_.heads, count}, at::dtype(at::kDouble).device(device_))};
     run("softmaxRows", count, b_.heads, kThreads, tokens, static_cast<Index>(stride), static_cast<Index>(count),
-        static_cast<Index>(keys), rows.data_ptr<double>());
+        static_cast<Index>(keys), rows.weights.data_ptr<double>(), rows.factors.data_ptr<double>());
     return rows;
   }
 
@@ -440,8 +447,8 @@ class Work {
     run("placeAnchors", blocksOfThreads(b_.heads * b_.anchors), 1, kThreads);
     const at::Tensor measured = doubles({b_.heads, b_.anchors, kAgreements});
     b_.measuredAgreements = measured.data_ptr<double>();
-    const at::Tensor probability = probabilities(b_.anchorTokens, rows, rows, b_.tokens);
-    run("measureCases", b_.anchors, b_.heads, kThreads, static_cast<const double*>(probability.data_ptr<double>()));
+    const WeightedRows attention = probabilities(b_.anchorTokens, rows, rows, b_.tokens);
+    run("measureCases", b_.anchors, b_.heads, kThreads, attention.weightsData(), attention.factorsData());
     result.predicted = download(predicted);
     result.measured = download(measured);
   }
@@ -469,7 +476,7 @@ class Work {
     const std::int64_t first = std::max<std::int64_t>(1, b_.tokens - probe), count = b_.tokens - first;
     std::vector<std::int64_t> rows(static_cast<std::size_t>(count));
     std::iota(rows.begin(), rows.end(), first);
-    const at::Tensor probability = probabilities(send(rows), 0, count, b_.tokens);
+    const WeightedRows attention = probabilities(send(rows), 0, count, b_.tokens);
     room(b_.columnMass, {b_.heads, b_.tokens});
     room(b_.distanceMass, {b_.heads, b_.tokens});
     for (unsigned char** line : {&b_.columnLine, &b_.distanceLine}) {
@@ -482,8 +489,7 @@ class Work {
     b_.columnLines = lines(request_.options.verticalSlash.columnShare);
     b_.distanceLines = lines(request_.options.verticalSlash.distanceShare);
     run("lineMass", blocksOfThreads(b_.tokens), b_.heads, kThreads,
-        static_cast<const double*>(probability.data_ptr<double>()), static_cast<Index>(first),
-        static_cast<Index>(count));
+        attention.weightsData(), attention.factorsData(), static_cast<Index>(first), static_cast<Index>(count));
     run("markLines", b_.heads, 2, kThreads);
   }
 

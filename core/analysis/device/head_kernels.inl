@@ -890,8 +890,14 @@ __device__ Index firstKey(const Batch& b, Index t) {
   return b.window > 0 && t >= b.window ? t - b.window + 1 : 0;
 }
 
+/// A row of attention up to a factor, which saves a pass over it.
+struct Row {
+  const double* weights;
+  double factor;
+};
+
 /// rowAgreement, by the whole block.
-HEADSCOPE_CALLED double agreement(const double* a, const double* b, Index n, Index extra) {
+HEADSCOPE_CALLED double agreement(Row rowA, Row rowB, Index n, Index extra) {
   if (n < 2) {
     return 0;
   }
@@ -903,11 +909,11 @@ HEADSCOPE_CALLED double agreement(const double* a, const double* b, Index n, Ind
   }
   double shared[6] = {};
   for (Index i = threadIdx.x; i < n; i += blockDim.x) {
-    const double x = a[i];
-    shared[5] += fmin(x, b[i]);
+    const double x = rowA.factor * rowA.weights[i];
+    shared[5] += fmin(x, rowB.factor * rowB.weights[i]);
     for (int j = 0; j < 5; ++j) {
       const Index other = i + shift[j] < n ? i + shift[j] : i + shift[j] - n;
-      shared[j] += fmin(x, b[other]);
+      shared[j] += fmin(x, rowB.factor * rowB.weights[other]);
     }
   }
   blockSums(shared);
@@ -931,12 +937,13 @@ template <typename Base, typename Column, typename Diagonal>
 __device__ void agreeAround(const Batch& b, Index t, Index season, double period, Base baseRow, Column columnRow,
                             Diagonal diagonalRow, double* out) {
   const Index n = t + 1;
-  const double* base = baseRow();
+  const Row base = baseRow();
+  const auto moved = [](Row row, Index lag) { return Row{row.weights + lag, row.factor}; };
   double values[kAgreements] = {};
   const Index lags[3] = {1, b.lagFirst, b.lagSecond};
   for (int l = 0; l < 3; ++l) {
     values[2 * l] = agreement(base, columnRow(1 + l, lags[l]), n, lags[l]);
-    values[2 * l + 1] = agreement(base, diagonalRow(1 + l, lags[l]) + lags[l], n, lags[l]);
+    values[2 * l + 1] = agreement(base, moved(diagonalRow(1 + l, lags[l]), lags[l]), n, lags[l]);
   }
   if (season > 0) {
     values[kAgreeSeason] = agreement(base, columnRow(4, season), n, season);
@@ -945,7 +952,7 @@ __device__ void agreeAround(const Batch& b, Index t, Index season, double period
   const Index periods = wholePeriods(period, b.tokens);
   if (periods > 0 && t >= 2 * periods) {
     values[kAgreeHasEcho] = 1;
-    values[kAgreeEcho] = periods < n ? agreement(base, base + periods, n - periods, periods) : 0;
+    values[kAgreeEcho] = periods < n ? agreement(base, moved(base, periods), n - periods, periods) : 0;
   }
   values[kAgreeHasAnchor] = 1;
   for (int j = 0; threadIdx.x == 0 && j < kAgreements; ++j) {
@@ -959,35 +966,30 @@ __device__ void noAnchor(double* out) {
   }
 }
 
-/// `draw` of PredictedRows: row t into `p`, by the whole block.
-HEADSCOPE_CALLED void drawRow(const Batch& b, int h, Index t, Index moved, double correlation, double* p) {
+/// `draw` of PredictedRows: row t into `weights`, by the whole block.
+HEADSCOPE_CALLED Row drawRow(const Batch& b, int h, Index t, Index moved, double correlation, double* weights) {
   const double deviation = b.correlations[static_cast<Index>(h) * kCorrelations + kDeviation];
   const double kept = deviation * correlation, fresh = deviation * sqrt(1 - correlation * correlation);
   const double* key = b.keyPart + h * b.tokens;
   const double* distance = b.predicted + h * b.tokens;
   const Index first = firstKey(b, t);
-  HEADSCOPE_BARRIER();  // whoever reads what stands there
+  const auto logit = [&](Index i) {  // cheaper twice than stored and read
+    const double old = i >= moved ? b.noise[i - moved] : 0;
+    return key[i] + distance[t - i] + kept * old + fresh * b.noise[b.tokens + i];
+  };
   double top = -1e300;
-  for (Index i = threadIdx.x; i <= t; i += blockDim.x) {
-    double logit = 0;
-    if (i >= first) {
-      const double old = i >= moved ? b.noise[i - moved] : 0;
-      logit = key[i] + distance[t - i] + kept * old + fresh * b.noise[b.tokens + i];
-      top = fmax(top, logit);
-    }
-    p[i] = logit;
+  for (Index i = first + threadIdx.x; i <= t; i += blockDim.x) {
+    top = fmax(top, logit(i));
   }
-  top = blockMax(top);
+  top = blockMax(top);  // and a barrier: nobody reads any more what stands in `weights`
   double mass = 0;
   for (Index i = threadIdx.x; i <= t; i += blockDim.x) {
-    p[i] = i >= first ? exp(p[i] - top) : 0;
-    mass += p[i];
+    weights[i] = i >= first ? exp(logit(i) - top) : 0;
+    mass += weights[i];
   }
   mass = blockSum(mass);
-  for (Index i = threadIdx.x; i <= t; i += blockDim.x) {
-    p[i] /= mass;
-  }
   HEADSCOPE_BARRIER();
+  return {weights, 1 / mass};
 }
 
 /// A block per anchor and head.
@@ -1007,18 +1009,9 @@ extern "C" __global__ void predictCases(Batch b) {
   double* other = base + b.tokens;
   agreeAround(
       b, t, season, figures[kExpectedPeriod],
-      [&] {
-        drawRow(b, h, t, 0, 1, base);
-        return base;
-      },
-      [&](int slot, Index lag) {
-        drawRow(b, h, t + lag, 0, correlation[kColumnStep + slot - 1], other);
-        return other;
-      },
-      [&](int slot, Index lag) {
-        drawRow(b, h, t + lag, lag, correlation[kDiagonalStep + slot - 1], other);
-        return other;
-      },
+      [&] { return drawRow(b, h, t, 0, 1, base); },
+      [&](int slot, Index lag) { return drawRow(b, h, t + lag, 0, correlation[kColumnStep + slot - 1], other); },
+      [&](int slot, Index lag) { return drawRow(b, h, t + lag, lag, correlation[kDiagonalStep + slot - 1], other); },
       out);
 }
 
@@ -1036,8 +1029,8 @@ extern "C" __global__ void placeAnchors(Batch b) {
   }
 }
 
-/// A block per anchor and head; `rows` [H, anchors · kAnchorRows, T] are probabilities.
-extern "C" __global__ void measureCases(Batch b, const double* rows) {
+/// A block per anchor and head; `rows` [H, anchors · kAnchorRows, T] times `factors` are probabilities.
+extern "C" __global__ void measureCases(Batch b, const double* rows, const double* factors) {
   const Index j = blockIdx.x;
   const int h = static_cast<int>(blockIdx.y);
   const double* figures = b.figures + static_cast<Index>(h) * kFigures;
@@ -1047,10 +1040,10 @@ extern "C" __global__ void measureCases(Batch b, const double* rows) {
     noAnchor(out);
     return;
   }
-  const double* base = rows + (h * b.anchors + j) * kAnchorRows * b.tokens;
-  const auto row = [&](int slot, Index) { return base + slot * b.tokens; };
+  const Index at = (h * b.anchors + j) * kAnchorRows;
+  const auto row = [&](int slot, Index) { return Row{rows + (at + slot) * b.tokens, factors[at + slot]}; };
   agreeAround(
-      b, t, static_cast<Index>(figures[kProminentLag]), figures[kMeasuredPeriod], [&] { return base; }, row, row, out);
+      b, t, static_cast<Index>(figures[kProminentLag]), figures[kMeasuredPeriod], [&] { return row(0, 0); }, row, row, out);
 }
 
 // Rows of attention ----------------------------------------------------------------------------------------------
@@ -1096,10 +1089,10 @@ __device__ double logTotal(const Batch& b, int h, double shift, double mass) {
   return fmax(total, sink) + log1p(exp(-fabs(total - sink)));
 }
 
-/// Logits [H, count, keys] become probabilities up to each row's own token; what lies beyond is not touched. A block per
-/// row.
-extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index stride, Index count, Index keys,
-                                       double* rows) {
+/// Logits [H, count, keys] become weights up to each row's own token; what lies beyond is not touched. Times its factor
+/// [H, count] a row is the probabilities. A block per row.
+extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index stride, Index count, Index keys, double* rows,
+                                       double* factors) {
   const Index r = blockIdx.x;
   const int h = static_cast<int>(blockIdx.y);
   const Index t = tokens[h * stride + r];
@@ -1115,15 +1108,14 @@ extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index strid
     row[i] = i >= first ? exp(capped(b, row[i]) - shift) : 0;
     mass += row[i];
   }
-  const double factor = exp(shift - logTotal(b, h, shift, blockSum(mass)));
-  HEADSCOPE_BARRIER();
-  for (Index i = first + threadIdx.x; factor != 1 && i <= t; i += blockDim.x) {
-    row[i] *= factor;
+  mass = blockSum(mass);
+  if (threadIdx.x == 0) {
+    factors[h * count + r] = exp(shift - logTotal(b, h, shift, mass));
   }
 }
 
-/// Mass of the probe's rows `first` … T − 1, [H, count, T], by key and by distance. A thread per key.
-extern "C" __global__ void lineMass(Batch b, const double* rows, Index first, Index count) {
+/// Mass of the probe's rows `first` … T − 1, [H, count, T] times factors, by key and by distance. A thread per key.
+extern "C" __global__ void lineMass(Batch b, const double* rows, const double* factors, Index first, Index count) {
   const Index at = threadItem();
   const Index h = blockIdx.y;
   if (at >= b.tokens) {
@@ -1132,8 +1124,9 @@ extern "C" __global__ void lineMass(Batch b, const double* rows, Index first, In
   double column = 0, distance = 0;
   for (Index r = 0; r < count; ++r) {
     const double* row = rows + (h * count + r) * b.tokens;
-    column += first + r >= at ? row[at] : 0;
-    distance += first + r >= at ? row[first + r - at] : 0;
+    const double factor = factors[h * count + r];
+    column += first + r >= at ? factor * row[at] : 0;
+    distance += first + r >= at ? factor * row[first + r - at] : 0;
   }
   b.columnMass[h * b.tokens + at] = column;
   b.distanceMass[h * b.tokens + at] = distance;
