@@ -1,6 +1,7 @@
 // analyze: all scores of all heads, of one text or of a corpus; curves over time.
 
 #include <cmath>
+#include <future>
 #include <memory>
 
 #include "app/cli/command.h"
@@ -47,6 +48,7 @@ Report analyzeRun(Model& model, TokenizedInput input, const AnalyzeCommand& comm
   };
   const auto capture = model.run(input.ids, run, control).capture;
   Report report = analyzeCapture(*capture, analysisOptions(command), control);
+  mention(report.note);
   setBlockInfluence(report, influence.published(), influence.residual());
   return report;
 }
@@ -89,7 +91,9 @@ Analysis analyze(const AnalyzeCommand& command, const JobControl& control) {
   if (isCaptureFile(command.source.path)) {
     const auto capture = openSource(command.source, control);
     SummaryBuilder builder;
-    builder.add(analyzeCapture(*capture, analysisOptions(command), control));
+    const Report report = analyzeCapture(*capture, analysisOptions(command), control);
+    mention(report.note);
+    builder.add(report);
     result.summary = builder.summary();
     result.text.model = capture->header().model;
     result.text.family = capture->header().family;
@@ -179,6 +183,12 @@ void runAnalyze(const AnalyzeCommand& command, const Run& run) {
     runSeries(command, run.control);
     return;
   }
+  // Beside reading the model: a GPU's program takes seconds the first time.
+  const auto& machine = command.source.machine;
+  const auto preparation = std::async(std::launch::async, prepareScoring, machine.device,
+                                      machine.dtype == "f32"   ? FloatType::F32
+                                      : machine.dtype == "f16" ? FloatType::F16
+                                                               : FloatType::BF16);
   const Analysis analysis = analyze(command, run.control);
   run.control.checkpoint();  // interrupted in the last part: nothing is written
   if (!command.output.out.empty()) {

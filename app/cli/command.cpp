@@ -52,6 +52,12 @@ void flushOutput() {
 
 }  // namespace
 
+void mention(const std::string& note) {
+  if (!note.empty()) {
+    say(note);
+  }
+}
+
 void wrongUse(const std::string& problem) {
   throw Error("", problem, ErrorKind::Usage);
 }

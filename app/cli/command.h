@@ -52,6 +52,9 @@ class CommandLine {
 /// Wrong use of a command that the parser can't see: exit 2.
 [[noreturn]] void wrongUse(const std::string& problem);
 
+/// A line on stderr about how the result came to be; nothing if it is empty.
+void mention(const std::string& note);
+
 void addAnalyze(CommandLine& line);
 void addDevices(CommandLine& line);
 void addDetokenize(CommandLine& line);

@@ -216,8 +216,8 @@ CaseEvidence predictedEvidence(const HeadVectors& head, const RopeLens& lens, co
   const CaseLags lags = caseLags(head.tokens());
   const Unexplained rest(head, std::max({lags.first, lags.second, season}));
   PredictedRows rows(head, lens.predictedByDistance, rest);
-  return evidenceFromRows(rows.source(), head.tokens(), season, measurePeriod(lens.predictedByDistance), kPredictionAnchors,
-                          control);
+  return evidenceFromRows(rows.source(), head.tokens(), season, measurePeriod(lens.predictedByDistance),
+                          kPredictionAnchors, control);
 }
 
 }  // namespace headscope

@@ -246,7 +246,8 @@ Report analyzeCapture(const Capture& capture, const AnalysisOptions& options, co
     }
   }
   std::vector<int> rest;
-  std::copy_if(layers.begin(), layers.end(), std::back_inserter(rest), [&done](int layer) { return !done.contains(layer); });
+  std::copy_if(layers.begin(), layers.end(), std::back_inserter(rest),
+               [&done](int layer) { return !done.contains(layer); });
   if (!rest.empty() || layers.empty()) {
     for (LayerReport& layer : CaptureAnalysis(capture, options, rest, control).run()) {
       done.emplace(layer.layer, std::move(layer));

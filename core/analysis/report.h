@@ -99,6 +99,10 @@ struct Report {
 /// Progress counts heads: stage "analysis". Throws Cancelled, or Error naming what is wrong.
 Report analyzeCapture(const Capture& capture, const AnalysisOptions& options = {}, const JobControl& control = {});
 
+/// Makes a device ready to score captures of a type: its program takes seconds to compile the first time on a machine.
+/// For a thread of its own, beside other preparations; where it can't be done, analyzeCapture() says why.
+void prepareScoring(const std::string& device, FloatType type);
+
 /// Values of block influence (block_influence.h), one a layer, put into the report.
 void setBlockInfluence(Report& report, const std::vector<double>& published, const std::vector<double>& residual);
 

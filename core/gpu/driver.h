@@ -1,7 +1,7 @@
 #pragma once
 
-// The few functions of the CUDA driver and of NVRTC that maps and scores need, loaded when the program runs: building needs no
-// CUDA, and a machine without a GPU loads nothing. For the rooms that have kernels of their own.
+// The few functions of the CUDA driver and of NVRTC that maps and scores need, loaded when the program runs: building
+// needs no CUDA, and a machine without a GPU loads nothing. For the rooms that have kernels of their own.
 
 #include <cstddef>
 #include <cstdint>

@@ -130,7 +130,8 @@ void compareReports(const Report& a, const Report& b) {
       const HeadReport &x = a.layers[l].heads[h], &y = b.layers[l].heads[h];
       for (std::size_t s = 0; s < kScoreCount; ++s) {
         const double difference = std::abs(x.scores.values[s] - y.scores.values[s]);
-        apart = std::isnan(difference) ? apart : std::max(apart, difference / std::max(1.0, std::abs(x.scores.values[s])));
+        apart =
+            std::isnan(difference) ? apart : std::max(apart, difference / std::max(1.0, std::abs(x.scores.values[s])));
       }
       ++heads;
       labels += x.cases.label == y.cases.label && x.cases.predictedLabel == y.cases.predictedLabel ? 1 : 0;
@@ -181,7 +182,8 @@ void afterwards(const Engine& engine, const std::vector<std::int64_t>& ids, doub
   }
   estimate.device = engine.placement.head.device.str();
   Report gpu;
-  for (const char* what : {"the same on the GPU, first time", "the same on the GPU", "the same on the GPU, once more"}) {
+  for (const char* what :
+       {"the same on the GPU, first time", "the same on the GPU", "the same on the GPU, once more"}) {
     timed(what, [&] { gpu = analyzeCapture(*result.capture, estimate); });
   }
   compareReports(processor, gpu);

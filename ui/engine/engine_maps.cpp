@@ -18,6 +18,7 @@ constexpr std::int64_t kSampledRows = 512;
 constexpr std::int64_t kSampledLags = 16384;
 // Multiply-adds for exact scores of all heads, or for one head's detail, beyond which the sample stays.
 constexpr double kMostScoreWork = 4e12;
+constexpr double kMostScoreWorkOfGpu = 16 * kMostScoreWork;
 constexpr double kMostDetailWork = 1e11;
 
 double rowWork(const Capture& capture) {
@@ -93,6 +94,15 @@ void Engine::Private::useMapDevice(Run& run, quint64 generation, const std::stri
     }
     tiles->setGpu(gpu);
     scoreDevice = !gpu ? "cpu" : device.starts_with("cuda:") ? device : "cuda:0";
+    if (gpu) {  // before the first scores, on their queue
+      start(*scoresQueue,
+            {"score device", Engine::tr("Prepare %1 for scores").arg(QString::fromStdString(scoreDevice)),
+             QStringLiteral("device"), false},
+            [name = scoreDevice](Private::Run&) {
+              prepareScoring(name, FloatType::BF16);
+              prepareScoring(name, FloatType::F32);
+            });
+    }
     if (!reason.empty()) {
       Q_EMIT q->noted(Engine::tr("%1: %2: maps are computed on the processor")
                           .arg(QString::fromStdString(device), QString::fromStdString(reason)));
@@ -248,7 +258,7 @@ void Engine::Private::scores(Run& run, quint64 generation, const std::shared_ptr
   }
   pass(estimateOptions(), true, false);
   AnalysisOptions better;
-  if (rowWork(*capture) * header.layers * header.heads > kMostScoreWork) {
+  if (rowWork(*capture) * header.layers * header.heads > (device == "cpu" ? kMostScoreWork : kMostScoreWorkOfGpu)) {
     better.sample.rows = kSampledRows;
     better.boundSample = RowSample{kSampledRows / 8};
     better.lagTokens = kSampledLags;

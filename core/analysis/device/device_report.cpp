@@ -78,9 +78,9 @@ void fillScores(const HeadFigures& head, const BatchText& text, HeadScores& scor
   scores[Score::KSimilarityConsecutive] = head.figure(kKeyConsecutive);
   const auto rows = static_cast<double>(text.rows.size());
   const std::pair<Score, RowScore> means[] = {
-      {Score::Entropy, kRowEntropy},          {Score::SinkMass, kRowSink},
-      {Score::PreviousToken, kRowPrevious},   {Score::SelfMass, kRowSelf},
-      {Score::LocalMass, kRowLocal},          {Score::MeanDistance, kRowDistance},
+      {Score::Entropy, kRowEntropy},           {Score::SinkMass, kRowSink},
+      {Score::PreviousToken, kRowPrevious},    {Score::SelfMass, kRowSelf},
+      {Score::LocalMass, kRowLocal},           {Score::MeanDistance, kRowDistance},
       {Score::VerticalSlashRecall, kRowRecall}};
   for (const auto& [score, sum] : means) {
     scores[score] = head.rowSum(sum) / rows;
@@ -294,6 +294,11 @@ int gpuNamed(const std::string& name) {
   return index;
 }
 
+std::shared_ptr<HeadProgram> programOf(const std::string& device, std::string& reason) {
+  const int gpu = gpuNamed(device);
+  return gpu >= 0 ? HeadProgram::open(gpu, reason) : nullptr;
+}
+
 }  // namespace
 
 Outcome analyzeLayers(HeadProgram& program, const Capture& capture, const std::vector<int>& layers,
@@ -315,9 +320,8 @@ Outcome analyzeLayers(HeadProgram& program, const Capture& capture, const std::v
 
 Outcome analyzeLayers(const Capture& capture, const std::vector<int>& layers, const AnalysisOptions& options,
                       const JobControl& control) {
-  const int gpu = gpuNamed(options.device);
   std::string reason;
-  const auto program = gpu >= 0 ? HeadProgram::open(gpu, reason) : nullptr;
+  const auto program = programOf(options.device, reason);
   if (!program) {
     Outcome outcome;
     outcome.note = reason.empty() ? std::string() : concat("heads are scored on the processor: ", reason);
@@ -327,3 +331,13 @@ Outcome analyzeLayers(const Capture& capture, const std::vector<int>& layers, co
 }
 
 }  // namespace headscope::device
+
+void headscope::prepareScoring(const std::string& device, FloatType type) {
+  try {
+    std::string reason;
+    if (const auto program = device == "cpu" ? nullptr : device::programOf(device, reason)) {
+      program->prepare(device::typeCode(type));
+    }
+  } catch (const Error&) {  // said when it is needed
+  }
+}

@@ -46,10 +46,6 @@ std::int64_t lagTokens(const BatchRequest& request) {
   return request.options.lagTokens > 0 ? std::min(request.options.lagTokens, tokens) : tokens;
 }
 
-int typeCode(FloatType type) {
-  return type == FloatType::F32 ? 0 : type == FloatType::F16 ? 1 : 2;
-}
-
 std::int64_t typeBytes(FloatType type) {
   return type == FloatType::F32 ? 4 : 2;
 }
@@ -115,8 +111,8 @@ class Work {
     if (values.empty()) {
       return nullptr;
     }
-    const at::Tensor host = at::from_blob(const_cast<Number*>(values.data()),
-                                          {static_cast<std::int64_t>(values.size())}, at::dtype(type));
+    const at::Tensor host =
+        at::from_blob(const_cast<Number*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::dtype(type));
     return static_cast<const Number*>(keep(host.to(device_, false, true)).data_ptr());
   }
   const Index* send(const std::vector<std::int64_t>& values) {
@@ -483,13 +479,13 @@ class Work {
       *line = keep(at::empty({b_.heads, b_.tokens}, at::dtype(at::kByte).device(device_))).data_ptr<std::uint8_t>();
     }
     const auto lines = [this](double share) {
-      return std::clamp<std::int64_t>(
-          static_cast<std::int64_t>(std::ceil(share * static_cast<double>(b_.tokens))), 0, b_.tokens);
+      return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(share * static_cast<double>(b_.tokens))), 0,
+                                      b_.tokens);
     };
     b_.columnLines = lines(request_.options.verticalSlash.columnShare);
     b_.distanceLines = lines(request_.options.verticalSlash.distanceShare);
-    run("lineMass", blocksOfThreads(b_.tokens), b_.heads, kThreads,
-        attention.weightsData(), attention.factorsData(), static_cast<Index>(first), static_cast<Index>(count));
+    run("lineMass", blocksOfThreads(b_.tokens), b_.heads, kThreads, attention.weightsData(), attention.factorsData(),
+        static_cast<Index>(first), static_cast<Index>(count));
     run("markLines", b_.heads, 2, kThreads);
   }
 
@@ -498,8 +494,7 @@ class Work {
     at::Tensor sums = at::zeros({b_.heads, kRowScores}, at::dtype(at::kDouble).device(device_));
     inParts(text_.rows, 1, 0, [&](const Index* tokens, std::int64_t, std::int64_t count, std::int64_t keys) {
       const at::Tensor row = logits(tokens, 0, count, keys);
-      const at::Tensor scores =
-          at::empty({b_.heads, count, kRowScores}, at::dtype(at::kDouble).device(device_));
+      const at::Tensor scores = at::empty({b_.heads, count, kRowScores}, at::dtype(at::kDouble).device(device_));
       run("scoreRows", count, b_.heads, kThreads, tokens, static_cast<Index>(count), static_cast<Index>(keys),
           static_cast<const double*>(row.data_ptr<double>()), scores.data_ptr<double>());
       sums += scores.sum(1);
@@ -511,13 +506,14 @@ class Work {
     const Index* starts = send(text_.placeStarts);
     const Index* places = send(text_.places);
     at::Tensor sums = at::zeros({b_.heads, 2}, at::dtype(at::kDouble).device(device_));
-    inParts(text_.answerRows, 1, 0, [&](const Index* tokens, std::int64_t first, std::int64_t count, std::int64_t keys) {
-      const at::Tensor row = logits(tokens, 0, count, keys);
-      const at::Tensor scores = at::empty({b_.heads, count, 2}, at::dtype(at::kDouble).device(device_));
-      run("scoreRetrieval", count, b_.heads, kThreads, tokens, static_cast<Index>(count), static_cast<Index>(keys),
-          static_cast<const double*>(row.data_ptr<double>()), starts + first, places, scores.data_ptr<double>());
-      sums += scores.sum(1);
-    });
+    inParts(
+        text_.answerRows, 1, 0, [&](const Index* tokens, std::int64_t first, std::int64_t count, std::int64_t keys) {
+          const at::Tensor row = logits(tokens, 0, count, keys);
+          const at::Tensor scores = at::empty({b_.heads, count, 2}, at::dtype(at::kDouble).device(device_));
+          run("scoreRetrieval", count, b_.heads, kThreads, tokens, static_cast<Index>(count), static_cast<Index>(keys),
+              static_cast<const double*>(row.data_ptr<double>()), starts + first, places, scores.data_ptr<double>());
+          sums += scores.sum(1);
+        });
     result.retrieval = download(sums);
   }
 
@@ -567,6 +563,10 @@ std::vector<std::int64_t> listed(const std::vector<RowRun>& runs, std::int64_t o
 }
 
 }  // namespace
+
+int typeCode(FloatType type) {
+  return type == FloatType::F32 ? 0 : type == FloatType::F16 ? 1 : 2;
+}
 
 BatchText::BatchText(const Capture& capture, const AnalysisOptions& options) {
   const std::int64_t tokens = capture.tokens();

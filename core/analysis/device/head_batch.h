@@ -20,8 +20,8 @@ namespace headscope::device {
 struct BatchText {
   BatchText(const Capture& capture, const AnalysisOptions& options);
 
-  std::vector<std::int64_t> positions;  ///< [tokens]
-  bool evenly = true;                   ///< positions without gaps
+  std::vector<std::int64_t> positions;                   ///< [tokens]
+  bool evenly = true;                                    ///< positions without gaps
   std::vector<std::int64_t> order, groupStart, earlier;  ///< tokens by id (head_layout.h); empty without ids
   std::vector<double> noise;                             ///< [2 · tokens]
   std::vector<std::int64_t> rows;                        ///< sampled, without row 0
@@ -33,10 +33,10 @@ struct BatchText {
 
 /// [heads of the layers, in their order] each.
 struct BatchFigures {
-  std::vector<double> figures;       ///< [heads, kFigures]
-  std::vector<double> rowScores;     ///< [heads, kRowScores] sums over the text's rows
-  std::vector<double> retrieval;     ///< [heads, 2] sums over the answer's rows; empty without a needle
-  std::vector<double> totals;        ///< [heads, kStatements, kTotals]; empty without bounds
+  std::vector<double> figures;              ///< [heads, kFigures]
+  std::vector<double> rowScores;            ///< [heads, kRowScores] sums over the text's rows
+  std::vector<double> retrieval;            ///< [heads, 2] sums over the answer's rows; empty without a needle
+  std::vector<double> totals;               ///< [heads, kStatements, kTotals]; empty without bounds
   std::vector<double> predicted, measured;  ///< [heads, anchors, kAgreements]; empty without cases
 };
 
@@ -47,6 +47,8 @@ struct BatchRequest {
   std::vector<int> layers;  ///< with the same shape, type, RoPE and attention
   bool bounds = true;       ///< RoPE alone at even positions only
 };
+
+int typeCode(FloatType type);  ///< Batch::type
 
 /// Bytes on the device that one layer takes, about.
 double layerBytes(const BatchRequest& request);

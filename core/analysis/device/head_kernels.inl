@@ -695,8 +695,8 @@ extern "C" __global__ void findPeriod(Batch b, const double* correlation, Index 
   }
 }
 
-/// What the means say of a logit: by distance (predictedLogitByDistance) and by key (PredictedRows). A block per head, a
-/// thread per pair.
+/// What the means say of a logit: by distance (predictedLogitByDistance) and by key (PredictedRows). A block per head,
+/// a thread per pair.
 extern "C" __global__ void meanWaves(Batch b) {
   const int h = static_cast<int>(blockIdx.x), kv = b.heads + h / b.group;
   const double* q = b.meanUnrotated + static_cast<Index>(h) * b.dim;
@@ -726,7 +726,8 @@ extern "C" __global__ void meanWaves(Batch b) {
   }
 }
 
-/// keyPart += constant, predicted += constant; with steps after RoPE the key part has no such split. A thread per token.
+/// keyPart += constant, predicted += constant; with steps after RoPE the key part has no such split. A thread per
+/// token.
 extern "C" __global__ void addConstants(Batch b) {
   const Index t = threadItem();
   const Index h = blockIdx.y;
@@ -838,8 +839,7 @@ extern "C" __global__ void unexplained(Batch b) {
       parts[1 + l] += variance * mean1(total(p, 9 + l), lags[l]);
     }
     for (int l = 0; l < 3; ++l) {
-      parts[6 + l] +=
-          variance * (q0 - mean1(total(p, 1 + l), lags[l])) + q0 * (k0 - mean1(total(p, 5 + l), lags[l]));
+      parts[6 + l] += variance * (q0 - mean1(total(p, 1 + l), lags[l])) + q0 * (k0 - mean1(total(p, 5 + l), lags[l]));
     }
   }
   blockSums(parts);
@@ -1008,8 +1008,7 @@ extern "C" __global__ void predictCases(Batch b) {
   double* base = b.drawn + (h * b.anchorsPredicted + j) * 2 * b.tokens;
   double* other = base + b.tokens;
   agreeAround(
-      b, t, season, figures[kExpectedPeriod],
-      [&] { return drawRow(b, h, t, 0, 1, base); },
+      b, t, season, figures[kExpectedPeriod], [&] { return drawRow(b, h, t, 0, 1, base); },
       [&](int slot, Index lag) { return drawRow(b, h, t + lag, 0, correlation[kColumnStep + slot - 1], other); },
       [&](int slot, Index lag) { return drawRow(b, h, t + lag, lag, correlation[kDiagonalStep + slot - 1], other); },
       out);
@@ -1043,7 +1042,8 @@ extern "C" __global__ void measureCases(Batch b, const double* rows, const doubl
   const Index at = (h * b.anchors + j) * kAnchorRows;
   const auto row = [&](int slot, Index) { return Row{rows + (at + slot) * b.tokens, factors[at + slot]}; };
   agreeAround(
-      b, t, static_cast<Index>(figures[kProminentLag]), figures[kMeasuredPeriod], [&] { return row(0, 0); }, row, row, out);
+      b, t, static_cast<Index>(figures[kProminentLag]), figures[kMeasuredPeriod], [&] { return row(0, 0); }, row, row,
+      out);
 }
 
 // Rows of attention ----------------------------------------------------------------------------------------------
@@ -1091,8 +1091,8 @@ __device__ double logTotal(const Batch& b, int h, double shift, double mass) {
 
 /// Logits [H, count, keys] become weights up to each row's own token; what lies beyond is not touched. Times its factor
 /// [H, count] a row is the probabilities. A block per row.
-extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index stride, Index count, Index keys, double* rows,
-                                       double* factors) {
+extern "C" __global__ void softmaxRows(Batch b, const Index* tokens, Index stride, Index count, Index keys,
+                                       double* rows, double* factors) {
   const Index r = blockIdx.x;
   const int h = static_cast<int>(blockIdx.y);
   const Index t = tokens[h * stride + r];
@@ -1132,8 +1132,8 @@ extern "C" __global__ void lineMass(Batch b, const double* rows, const double* f
   b.distanceMass[h * b.tokens + at] = distance;
 }
 
-/// The key of rank `rank` (from 0, the largest first) among those that take part, by eight bits at a time; `rank` becomes
-/// its rank among equals. By the whole block.
+/// The key of rank `rank` (from 0, the largest first) among those that take part, by eight bits at a time; `rank`
+/// becomes its rank among equals. By the whole block.
 template <typename TakesPart, typename Key>
 __device__ unsigned long long selectKey(Index count, Index& rank, TakesPart takesPart, Key key) {
   __shared__ unsigned histogram[256];
@@ -1176,16 +1176,18 @@ extern "C" __global__ void markLines(Batch b) {
   }
   Index rank = wanted - 1;
   const auto value = [&](Index i) { return bitsOf(mass[i]); };  // of doubles ≥ 0: in their order
-  const unsigned long long least = selectKey(b.tokens, rank, [](Index) { return true; }, value);
+  const unsigned long long least = selectKey(
+      b.tokens, rank, [](Index) { return true; }, value);
   const auto early = [&](Index i) { return ~static_cast<unsigned long long>(i); };
-  const unsigned long long latest = selectKey(b.tokens, rank, [&](Index i) { return value(i) == least; }, early);
+  const unsigned long long latest = selectKey(
+      b.tokens, rank, [&](Index i) { return value(i) == least; }, early);
   for (Index i = threadIdx.x; i < b.tokens; i += blockDim.x) {
     line[i] = value(i) > least || (value(i) == least && early(i) >= latest) ? 1 : 0;
   }
 }
 
-/// What the scores are means of, per row: logits [H, count, keys] of rows tokens[r] into [H, count, kRowScores]. A block
-/// per row.
+/// What the scores are means of, per row: logits [H, count, keys] of rows tokens[r] into [H, count, kRowScores]. A
+/// block per row.
 extern "C" __global__ void scoreRows(Batch b, const Index* tokens, Index count, Index keys, const double* logits,
                                      double* out) {
   const Index r = blockIdx.x;

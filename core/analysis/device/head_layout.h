@@ -116,33 +116,33 @@ struct Batch {
   double* turns;            ///< [T, 2 C] cos, then sin, at the positions
   double* distances;        ///< [T, 2 C] the same at 0 … T − 1
 
-  const double *weightQ, *weightK;                     ///< [D] of all norms after RoPE; null without steps
-  double* factor;                                      ///< [H + K, T] of the steps; null without steps
-  double *norm, *normDot, *product, *productDot;       ///< [H + K, T]; products with the next row
-  double* keyStep;                                     ///< [K, T] |K_{i+1} − K_i|
-  double* sums;                                        ///< [H + K, chunks, P, kSums]
-  double *mean, *meanDot, *meanUnrotated, *lengths;    ///< [H + K, D], the last one [H + K, C]
-  double* figures;                                     ///< [H, kFigures]
-  double *keys, *keyFactors;                           ///< [K, T, D] in the dot product; [K, T, 1 + C]
-  Index lagTokens, fourier;                            ///< tokens looked at and length of a transform
-  double* weights;                                     ///< [K, P] variance of the keys
-  double *queryWaves, *keyWaves, *cross, *power;       ///< complex [H, P, fourier], [K, …], [H, fourier], [H, fourier]
-  double *logitByLag, *queryByLag, *cosineByLag;       ///< [H, lagTokens]
-  double *amplitude, *constant, *predicted;            ///< [H, 2 C], [H], [H, T]: logit by distance, from the means
-  double *keyAmplitude, *keyConstant, *keyPart;        ///< the same for the part that depends on the key
-  Index lagFirst, lagSecond;                           ///< of the cases
-  double* correlations;                                ///< [H, kCorrelations]
-  const double* noise;                                 ///< [2 T]
-  double* drawn;                                       ///< [H, anchors, 2, T]
-  double *predictedAgreements, *measuredAgreements;    ///< [H, anchors, kAgreements]
+  const double *weightQ, *weightK;                   ///< [D] of all norms after RoPE; null without steps
+  double* factor;                                    ///< [H + K, T] of the steps; null without steps
+  double *norm, *normDot, *product, *productDot;     ///< [H + K, T]; products with the next row
+  double* keyStep;                                   ///< [K, T] |K_{i+1} − K_i|
+  double* sums;                                      ///< [H + K, chunks, P, kSums]
+  double *mean, *meanDot, *meanUnrotated, *lengths;  ///< [H + K, D], the last one [H + K, C]
+  double* figures;                                   ///< [H, kFigures]
+  double *keys, *keyFactors;                         ///< [K, T, D] in the dot product; [K, T, 1 + C]
+  Index lagTokens, fourier;                          ///< tokens looked at and length of a transform
+  double* weights;                                   ///< [K, P] variance of the keys
+  double *queryWaves, *keyWaves, *cross, *power;     ///< complex [H, P, fourier], [K, …], [H, fourier], [H, fourier]
+  double *logitByLag, *queryByLag, *cosineByLag;     ///< [H, lagTokens]
+  double *amplitude, *constant, *predicted;          ///< [H, 2 C], [H], [H, T]: logit by distance, from the means
+  double *keyAmplitude, *keyConstant, *keyPart;      ///< the same for the part that depends on the key
+  Index lagFirst, lagSecond;                         ///< of the cases
+  double* correlations;                              ///< [H, kCorrelations]
+  const double* noise;                               ///< [2 T]
+  double* drawn;                                     ///< [H, anchors, 2, T]
+  double *predictedAgreements, *measuredAgreements;  ///< [H, anchors, kAgreements]
   Index anchorsPredicted, anchors;
-  Index* anchorTokens;                                 ///< [H, anchors · kAnchorRows]; −1: none
-  double* columnMass;                                  ///< [H, T] of the probe
-  double* distanceMass;                                ///< [H, T]
-  unsigned char *columnLine, *distanceLine;            ///< [H, T] 1: kept
-  Index columnLines, distanceLines;                    ///< how many are kept
-  const Index *order, *group0, *earlier;               ///< [T] tokens by id; where t's id begins there; how many come before t
-  double* periodDistance;                              ///< [H, T] |K_{i−P} − K_i|
+  Index* anchorTokens;                       ///< [H, anchors · kAnchorRows]; −1: none
+  double* columnMass;                        ///< [H, T] of the probe
+  double* distanceMass;                      ///< [H, T]
+  unsigned char *columnLine, *distanceLine;  ///< [H, T] 1: kept
+  Index columnLines, distanceLines;          ///< how many are kept
+  const Index *order, *group0, *earlier;     ///< [T] tokens by id; where t's id begins there; how many come before t
+  double* periodDistance;                    ///< [H, T] |K_{i−P} − K_i|
 };
 
 }  // namespace headscope::device

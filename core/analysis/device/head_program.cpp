@@ -18,8 +18,14 @@ class CudaProgram : public HeadProgram {
 
   void launch(const char* kernel, std::int64_t blocksX, std::int64_t blocksY, int threads, std::size_t sharedBytes,
               void** arguments) override {
-    gpu::launch(function(static_cast<const Batch*>(arguments[0])->type, kernel, sharedBytes), static_cast<unsigned>(blocksX), static_cast<unsigned>(blocksY),
-                static_cast<unsigned>(threads), sharedBytes, arguments);
+    gpu::launch(function(static_cast<const Batch*>(arguments[0])->type, kernel, sharedBytes),
+                static_cast<unsigned>(blocksX), static_cast<unsigned>(blocksY), static_cast<unsigned>(threads),
+                sharedBytes, arguments);
+  }
+  void prepare(int type) override {
+    enter();
+    const std::lock_guard lock(mutex_);
+    module(type);
   }
   int gpu() const noexcept override { return device_.index; }
   int threads(int wanted) const noexcept override { return wanted; }
@@ -30,16 +36,22 @@ class CudaProgram : public HeadProgram {
   /// Of the program for q and k of a type.
   gpu::Function function(int type, const char* kernel, std::size_t sharedBytes) {
     const std::lock_guard lock(mutex_);
-    gpu::Module& module = modules_[type];
-    if (module == nullptr) {
-      const std::string architecture = concat("sm_", device_.major, device_.minor);
-      module = gpu::loadModule(gpu::compile(kHeadKernels, architecture, {concat("HEADSCOPE_TYPE=", type)}));
-    }
+    const gpu::Module module = this->module(type);
     const auto [found, fresh] = functions_.try_emplace({type, kernel, sharedBytes});
     if (fresh) {
       found->second = gpu::function(module, kernel, sharedBytes);
     }
     return found->second;
+  }
+
+  /// With the mutex held.
+  gpu::Module module(int type) {
+    gpu::Module& made = modules_[type];
+    if (made == nullptr) {
+      const std::string architecture = concat("sm_", device_.major, device_.minor);
+      made = gpu::loadModule(gpu::compile(kHeadKernels, architecture, {concat("HEADSCOPE_TYPE=", type)}));
+    }
+    return made;
   }
 
   gpu::Device device_;

@@ -20,7 +20,9 @@ class HeadProgram {
   /// first a Batch. Throws Error, also where the program can't be compiled.
   virtual void launch(const char* kernel, std::int64_t blocksX, std::int64_t blocksY, int threads,
                       std::size_t sharedBytes, void** arguments) = 0;
-  virtual int gpu() const noexcept = 0;              ///< −1: the kernels run on the processor
+  /// Compiles for q and k of a type (Batch::type), if that isn't done. Throws Error.
+  virtual void prepare(int /*type*/) {}
+  virtual int gpu() const noexcept = 0;                ///< −1: the kernels run on the processor
   virtual int threads(int wanted) const noexcept = 0;  ///< of a block that would best have so many
   virtual int warp() const noexcept = 0;
   virtual void enter() = 0;  ///< on each thread, first
