@@ -46,12 +46,17 @@ Engine::Private::Private(Engine* owner, EngineParts chosen) : q(owner), parts(st
   detailQueue = std::make_unique<JobQueue>();
   rowQueue = std::make_unique<JobQueue>();
   replayQueue = std::make_unique<JobQueue>();
+  deviceQueue = std::make_unique<JobQueue>(Patience::Background);
+}
+
+std::array<JobQueue*, 7> Engine::Private::queues() const {
+  return {modelQueue.get(), fileQueue.get(),   scoresQueue.get(), detailQueue.get(),
+          rowQueue.get(),   replayQueue.get(), deviceQueue.get()};
 }
 
 Engine::Private::~Private() {
   // All are asked to stop before the first is waited for.
-  for (JobQueue* queue :
-       {modelQueue.get(), fileQueue.get(), scoresQueue.get(), detailQueue.get(), rowQueue.get(), replayQueue.get()}) {
+  for (JobQueue* queue : queues()) {
     queue->cancelAll();
   }
 }
@@ -163,15 +168,13 @@ void Engine::Private::finish(quint64 id, JobStatus::State state, const QString& 
 }
 
 void Engine::cancel(quint64 job) {
-  for (JobQueue* queue : {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(),
-                          d->rowQueue.get(), d->replayQueue.get()}) {
+  for (JobQueue* queue : d->queues()) {
     queue->cancel(job);
   }
 }
 
 void Engine::cancelAll() {
-  for (JobQueue* queue : {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(),
-                          d->rowQueue.get(), d->replayQueue.get()}) {
+  for (JobQueue* queue : d->queues()) {
     queue->cancelAll();
   }
 }
@@ -189,9 +192,10 @@ QVector<JobStatus> Engine::jobs() const {
 }
 
 void Engine::waitIdle() {
-  for (JobQueue* queue : {d->modelQueue.get(), d->fileQueue.get(), d->scoresQueue.get(), d->detailQueue.get(),
-                          d->rowQueue.get(), d->replayQueue.get()}) {
-    queue->waitIdle();
+  for (JobQueue* queue : d->queues()) {
+    if (queue != d->deviceQueue.get()) {  // nothing that is shown waits for a compiler
+      queue->waitIdle();
+    }
   }
   d->tiles->waitIdle();
 }

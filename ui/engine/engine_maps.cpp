@@ -93,15 +93,9 @@ void Engine::Private::useMapDevice(Run& run, quint64 generation, const std::stri
       return;
     }
     tiles->setGpu(gpu);
-    scoreDevice = !gpu ? "cpu" : device.starts_with("cuda:") ? device : "cuda:0";
-    if (gpu) {  // before the first scores, on their queue
-      start(*scoresQueue,
-            {"score device", Engine::tr("Prepare %1 for scores").arg(QString::fromStdString(scoreDevice)),
-             QStringLiteral("device"), false},
-            [name = scoreDevice](Private::Run&) {
-              prepareScoring(name, FloatType::BF16);
-              prepareScoring(name, FloatType::F32);
-            });
+    scoreDevice = "cpu";
+    if (gpu) {
+      useScoreDevice(generation, device.starts_with("cuda:") ? device : "cuda:0");
     }
     if (!reason.empty()) {
       Q_EMIT q->noted(Engine::tr("%1: %2: maps are computed on the processor")
@@ -109,6 +103,22 @@ void Engine::Private::useMapDevice(Run& run, quint64 generation, const std::stri
     }
     Q_EMIT q->mapDeviceChanged(gpu ? QString::fromStdString(gpu->name()) : QString());
   });
+}
+
+/// Until the GPU's program is compiled, seconds the first time on a machine, scores come from the processor.
+void Engine::Private::useScoreDevice(quint64 generation, const std::string& device) {
+  start(*deviceQueue,
+        {"score device", Engine::tr("Prepare %1 for scores").arg(QString::fromStdString(device)),
+         QStringLiteral("device"), false},
+        [this, generation, device](Run& run) {
+          prepareScoring(device, FloatType::BF16);
+          prepareScoring(device, FloatType::F32);
+          run.post([this, generation, device] {
+            if (generation == mapDeviceGeneration) {
+              scoreDevice = device;
+            }
+          });
+        });
 }
 
 void Engine::setMapDevice(const QString& device) {

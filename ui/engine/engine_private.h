@@ -5,6 +5,7 @@
 
 #include <QStringList>
 #include <QTemporaryDir>
+#include <array>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -51,7 +52,9 @@ struct Engine::Private {
   void finish(quint64 id, JobStatus::State state, const QString& message);
   void cancelModelWork();
   void startTiles();
+  std::array<JobQueue*, 7> queues() const;
   void useMapDevice(Run& run, quint64 generation, const std::string& device);
+  void useScoreDevice(quint64 generation, const std::string& device);
   void tileCame(int pane, std::uint64_t view);  ///< service thread: posts viewReady once a view's head is complete
 
   // Work of the queues; worker threads.
@@ -73,7 +76,7 @@ struct Engine::Private {
   std::map<quint64, JobStatus> statuses;  ///< listed jobs
   std::map<quint64, JobSheet> hidden;     ///< jobs that are not listed yet
 
-  std::string scoreDevice = "cpu";  ///< UI thread only: the GPU that maps use, if there is one
+  std::string scoreDevice = "cpu";  ///< UI thread only: the GPU that maps use, once it is ready for scores
   quint64 thumbnailCapture = 0;
   std::atomic<Pool> thumbnailPool{Pool::Max};
 
@@ -94,7 +97,7 @@ struct Engine::Private {
 
   // Last, so that they join before anything above goes.
   std::unique_ptr<TileService> tiles;
-  std::unique_ptr<JobQueue> modelQueue, fileQueue, scoresQueue, detailQueue, rowQueue, replayQueue;
+  std::unique_ptr<JobQueue> modelQueue, fileQueue, scoresQueue, detailQueue, rowQueue, replayQueue, deviceQueue;
 };
 
 }  // namespace headscope::ui
