@@ -208,6 +208,17 @@ class TestAnalysisDevice : public QObject {
     QVERIFY2(found.isEmpty(), qPrintable(found));
   }
 
+  /// Columns that the probe's rows don't see are all alike: the lower ones are kept.
+  void linesOfEqualMass() {
+    SyntheticCapture synthetic;
+    synthetic.tokens = 140;
+    synthetic.window = 9;
+    AnalysisOptions options = rough();
+    options.verticalSlash = {20, 0.5, 0.02};
+    const QString found = differences(*makeCapture(synthetic), options);
+    QVERIFY2(found.isEmpty(), qPrintable(found));
+  }
+
   void whatIsLeftToTheProcessor() {
     SyntheticCapture synthetic;
     synthetic.tokens = 90;
