@@ -1,6 +1,6 @@
 #pragma once
 
-// The kernels of core/analysis/device/head_kernels.inl on the processor, one thread a block: checks what they compute
+// The kernels of core/analysis/device/kernels on the processor, one thread a block: checks what they compute
 // where there is no GPU. What threads do to each other only a GPU shows.
 
 #include <bit>
@@ -51,7 +51,14 @@ using std::fabs, std::floor, std::fmax, std::fmin, std::sqrt;
 
 }  // namespace headscope::device
 
-#include "core/analysis/device/head_kernels.inl"
+// clang-format off: the order of core/CMakeLists.txt
+#include "core/analysis/device/kernels/common.inl"
+#include "core/analysis/device/kernels/rows.inl"
+#include "core/analysis/device/kernels/lags.inl"
+#include "core/analysis/device/kernels/cases.inl"
+#include "core/analysis/device/kernels/attention.inl"
+#include "core/analysis/device/kernels/bounds.inl"
+// clang-format on
 
 #undef __device__
 #undef __global__

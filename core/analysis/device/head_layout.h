@@ -1,4 +1,4 @@
-// What a kernel of head_kernels.inl gets: plain numbers and pointers into the device's memory. Read by the C++ compiler
+// What a kernel (kernels/) gets: plain numbers and pointers into the device's memory. Read by the C++ compiler
 // and, as text before the kernels, by NVRTC: nothing may be included here.
 //
 // H query heads and K KV heads of layers that work alike, T tokens of D dims; query head h reads KV head h / group.

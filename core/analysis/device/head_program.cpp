@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "core/analysis/device/head_layout.h"
-#include "core/analysis/head_kernels_source.h"  // made by CMake from head_layout.h and head_kernels.inl
+#include "core/analysis/head_kernels_source.h"  // made by CMake from head_layout.h and kernels/
 #include "core/base/error.h"
 #include "core/gpu/driver.h"
 

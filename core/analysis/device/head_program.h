@@ -1,6 +1,6 @@
 #pragma once
 
-// The kernels of head_kernels.inl, ready to run: on a GPU, compiled by NVRTC when they are first needed, or in tests on
+// The kernels (kernels/), ready to run: on a GPU, compiled by NVRTC when they are first needed, or in tests on
 // the processor. Inside core/analysis/device only.
 
 #include <cstdint>
