@@ -51,7 +51,8 @@ using std::fabs, std::floor, std::fmax, std::fmin, std::sqrt;
 
 }  // namespace headscope::device
 
-// clang-format off: the order of core/CMakeLists.txt
+// In the order of core/CMakeLists.txt.
+// clang-format off
 #include "core/analysis/device/kernels/common.inl"
 #include "core/analysis/device/kernels/rows.inl"
 #include "core/analysis/device/kernels/lags.inl"
