@@ -237,13 +237,11 @@ Report analyzeCapture(const Capture& capture, const AnalysisOptions& options, co
     }
   }
   std::map<int, LayerReport> done;
-  if (!options.device.empty() && options.device != "cpu") {
-    device::Outcome outcome = device::analyzeLayers(capture, layers, options, control);
-    report.device = outcome.device;
-    report.note = outcome.note;
-    for (LayerReport& layer : outcome.layers) {
-      done.emplace(layer.layer, std::move(layer));
-    }
+  device::Outcome outcome = device::analyzeLayers(capture, layers, options, control);
+  report.device = outcome.device;
+  report.note = outcome.note;
+  for (LayerReport& layer : outcome.layers) {
+    done.emplace(layer.layer, std::move(layer));
   }
   std::vector<int> rest;
   std::copy_if(layers.begin(), layers.end(), std::back_inserter(rest),

@@ -9,6 +9,8 @@
 #include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
+#include "core/base/error.h"
+
 namespace headscope {
 namespace {
 
@@ -75,6 +77,27 @@ std::vector<GpuInfo> listGpus() {
   for (int index = 0; index < count; ++index) {
     const auto [free, total] = at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(static_cast<c10::DeviceIndex>(index));
     gpus.push_back({index, deviceName(index), total, free});
+  }
+  return gpus;
+}
+
+std::vector<GpuInfo> namedGpus(const std::string& device) {
+  if (device == "cpu") {
+    return {};
+  }
+  const bool one = device.starts_with("cuda:") && device.size() > 5 && device.size() < 9 &&
+                   device.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (device != "auto" && device != "cuda" && !one) {
+    throw Error("--device", concat("\"", device, "\" is not one of auto, cpu, cuda, cuda:N"), ErrorKind::Usage);
+  }
+  std::vector<GpuInfo> gpus = listGpus();
+  if (one) {
+    std::erase_if(gpus, [index = std::stoi(device.substr(5))](const GpuInfo& gpu) { return gpu.index != index; });
+  }
+  if (gpus.empty() && device != "auto") {
+    throw Error("--device", concat("\"", device,
+                                   "\" can't be used: there is no such GPU, no NVIDIA driver, or LibTorch's "
+                                   "CUDA libraries are not installed"));
   }
   return gpus;
 }

@@ -19,5 +19,7 @@ struct GpuInfo {
 };
 /// Empty without a GPU.
 std::vector<GpuInfo> listGpus();
+/// The GPUs that a --device value names, none for "cpu"; throws Usage for unknown names, Input for what is not there.
+std::vector<GpuInfo> namedGpus(const std::string& device);
 
 }  // namespace headscope

@@ -1,7 +1,6 @@
 #include "core/analysis/device/device_report.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <memory>
 #include <utility>
@@ -276,27 +275,10 @@ class DeviceAnalysis {
   std::int64_t heads_ = 0, done_ = 0;
 };
 
-/// The GPU that a device's name means; −1: none. Throws Error for a name or GPU that doesn't exist.
-int gpuNamed(const std::string& name) {
-  if (name == "auto") {
-    return loadCuda() ? 0 : -1;
-  }
-  int index = 0;
-  if (name != "cuda") {
-    const char* end = name.data() + name.size();
-    if (!name.starts_with("cuda:") || std::from_chars(name.data() + 5, end, index).ptr != end) {
-      throw Error("", concat("there is no device \"", name, "\" (cpu, cuda, cuda:1, ..., auto)"), ErrorKind::Usage);
-    }
-  }
-  if (!loadCuda() || index < 0 || index >= static_cast<int>(listGpus().size())) {
-    throw Error("", concat("the device \"", name, "\" is not here"), ErrorKind::Usage);
-  }
-  return index;
-}
-
+/// Of the first GPU that a device's name means; null, without a reason, where that is none.
 std::shared_ptr<HeadProgram> programOf(const std::string& device, std::string& reason) {
-  const int gpu = gpuNamed(device);
-  return gpu >= 0 ? HeadProgram::open(gpu, reason) : nullptr;
+  const std::vector<GpuInfo> gpus = namedGpus(device);
+  return gpus.empty() ? nullptr : HeadProgram::open(gpus.front().index, reason);
 }
 
 }  // namespace
@@ -335,7 +317,7 @@ Outcome analyzeLayers(const Capture& capture, const std::vector<int>& layers, co
 void headscope::prepareScoring(const std::string& device, FloatType type) {
   try {
     std::string reason;
-    if (const auto program = device == "cpu" ? nullptr : device::programOf(device, reason)) {
+    if (const auto program = device::programOf(device, reason)) {
       program->prepare(device::typeCode(type));
     }
   } catch (const Error&) {  // said when it is needed

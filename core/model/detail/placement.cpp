@@ -109,27 +109,6 @@ Placement placeModel(const plan::Decoder& decoder, const std::vector<GpuInfo>& g
   return placement;
 }
 
-std::vector<GpuInfo> namedGpus(const std::string& device) {
-  if (device == "cpu") {
-    return {};
-  }
-  const bool one = device.starts_with("cuda:") && device.size() > 5 && device.size() < 9 &&
-                   device.find_first_not_of("0123456789", 5) == std::string::npos;
-  if (device != "auto" && device != "cuda" && !one) {
-    throw Error("--device", concat("\"", device, "\" is not one of auto, cpu, cuda, cuda:N"), ErrorKind::Usage);
-  }
-  std::vector<GpuInfo> gpus = listGpus();
-  if (one) {
-    std::erase_if(gpus, [index = std::stoi(device.substr(5))](const GpuInfo& gpu) { return gpu.index != index; });
-  }
-  if (gpus.empty() && device != "auto") {
-    throw Error("--device", concat("\"", device,
-                                   "\" can't be used: there is no such GPU, no NVIDIA driver, or LibTorch's "
-                                   "CUDA libraries are not installed"));
-  }
-  return gpus;
-}
-
 c10::ScalarType chooseType(ArithmeticType type, bool gpu, const std::string& storedType) {
   switch (type) {
     case ArithmeticType::F32:

@@ -35,9 +35,6 @@ struct Placement {
 /// the host, in float32. Without GPUs all is on the host.
 Placement placeModel(const plan::Decoder& decoder, const std::vector<GpuInfo>& gpus, c10::ScalarType type);
 
-/// The GPUs that a --device value names; throws Usage for unknown names, Input for what is not there.
-std::vector<GpuInfo> namedGpus(const std::string& device);
-
 /// The arithmetic asked for; Auto: float32 on the host, the type of the weights on a GPU.
 c10::ScalarType chooseType(ArithmeticType type, bool gpu, const std::string& storedType);
 
