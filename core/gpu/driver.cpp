@@ -1,18 +1,17 @@
 #include "core/gpu/driver.h"
 
 #include <dlfcn.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <sstream>
-#include <system_error>
+#include <string_view>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/files/atomic_file.h"
 
 namespace headscope::gpu {
 namespace {
@@ -192,23 +191,21 @@ std::string cacheName(const char* source, const std::string& architecture,
   return name.str();
 }
 
-std::vector<char> readWhole(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+/// What is kept there; empty if nothing is.
+std::vector<char> readKept(const std::filesystem::path& path) {
+  try {
+    const std::string code = std::filesystem::exists(path) ? readFile(path) : std::string();
+    return {code.begin(), code.end()};
+  } catch (const std::exception&) {  // costs time only
+    return {};
+  }
 }
 
-/// Aside, then renamed: another process may read or write the same. Failing costs time only.
 void keep(const std::filesystem::path& path, const std::vector<char>& code) {
-  std::error_code ignored;
-  std::filesystem::create_directories(path.parent_path(), ignored);
-  const std::filesystem::path aside = concat(path.string(), '.', getpid());
-  std::ofstream file(aside, std::ios::binary);
-  file.write(code.data(), static_cast<std::streamsize>(code.size()));
-  file.close();
-  if (file) {
-    std::filesystem::rename(aside, path, ignored);
-  } else {
-    std::filesystem::remove(aside, ignored);
+  try {
+    std::filesystem::create_directories(path.parent_path());
+    writeFile(path, std::string_view(code.data(), code.size()));
+  } catch (const std::exception&) {  // costs time only
   }
 }
 
@@ -218,7 +215,7 @@ std::vector<char> compile(const char* source, const std::string& architecture,
                           const std::vector<std::string>& definitions) {
   const std::filesystem::path folder = cacheFolder();
   const std::filesystem::path kept = folder.empty() ? folder : folder / cacheName(source, architecture, definitions);
-  std::vector<char> code = folder.empty() ? std::vector<char>() : readWhole(kept);
+  std::vector<char> code = folder.empty() ? std::vector<char>() : readKept(kept);
   if (code.empty()) {
     code = compileAnew(source, architecture, definitions);
     if (!folder.empty()) {

@@ -24,10 +24,10 @@ function(forbid room pattern except)
 endfunction()
 
 # What each room of the core may include, besides itself.
-set(rooms base gpu files rope tokenizer capture model maps analysis masks export)
+set(rooms base files gpu rope tokenizer capture model maps analysis masks export)
 set(may_base "")
-set(may_gpu base)
 set(may_files base)
+set(may_gpu base files)
 set(may_rope base files)
 set(may_tokenizer base files)
 set(may_capture base files rope)
