@@ -21,10 +21,6 @@ struct Lines {
   std::vector<double> distanceBackward;  ///< [tokens] at tokens − 1 − Δ, so that it runs forward with the key
 };
 
-std::int64_t lineCount(double share, std::int64_t tokens) {
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(share * static_cast<double>(tokens))), 0, tokens);
-}
-
 /// Sets `mask` to 1 where `mass` is among the `count` largest; ties to the lower index of `order`.
 void markLargest(const std::vector<double>& mass, std::vector<std::int64_t> order, std::int64_t count,
                  std::vector<double>& mask) {
@@ -50,11 +46,11 @@ Lines probeLines(const HeadVectors& head, const VerticalSlashRule& rule, LogitRo
   Lines lines;
   std::vector<std::int64_t> order(size);
   std::iota(order.begin(), order.end(), 0);
-  markLargest(column, order, lineCount(rule.columnShare, tokens), lines.column);
+  markLargest(column, order, keptLines(rule.columnShare, tokens), lines.column);
   // Distances count from the end of the array, and a tie goes to the shorter one.
   std::vector<double> distance(backward.rbegin(), backward.rend());
   std::vector<double> mask;
-  markLargest(distance, order, lineCount(rule.distanceShare, tokens), mask);
+  markLargest(distance, order, keptLines(rule.distanceShare, tokens), mask);
   lines.distanceBackward.assign(mask.rbegin(), mask.rend());
   return lines;
 }
@@ -143,6 +139,10 @@ class CurveSums {
 };
 
 }  // namespace
+
+std::int64_t keptLines(double share, std::int64_t tokens) {
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(share * static_cast<double>(tokens))), 0, tokens);
+}
 
 EarlierTokens::EarlierTokens(std::span<const std::int64_t> ids) {
   std::unordered_map<std::int64_t, std::int64_t> last;

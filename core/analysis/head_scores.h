@@ -100,6 +100,9 @@ struct VerticalSlashRule {
   double distanceShare = 1.0 / 32;  ///< distances kept: ⌈share · tokens⌉
 };
 
+/// ⌈share · tokens⌉, at most `tokens`.
+std::int64_t keptLines(double share, std::int64_t tokens);
+
 /// The scores from `Entropy` on. `curves` may be null.
 void attentionScores(const HeadVectors& head, const EarlierTokens& earlier, const RowSample& sample,
                      const VerticalSlashRule& rule, HeadScores& scores, RowCurves* curves = nullptr,

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "core/analysis/device/device_report.h"
-#include "core/analysis/layer_means.h"
+#include "core/analysis/report_parts.h"
 #include "core/base/parallel.h"
 
 namespace headscope {
@@ -52,9 +52,7 @@ HeadReport reportHead(const HeadVectors& head, const KeySpectra* keys, const Ana
     report.cases = classify(head, lens, options.caseOptions, control);
   }
   if (options.bounds) {
-    const std::optional<std::int64_t> season =
-        options.season || options.lagTokens == 0 ? options.season : bestSeason(head, options.lagTokens);
-    report.bounds = checkBounds(head, {season, options.boundSample.value_or(options.sample), false}, control);
+    report.bounds = reportBounds(head, options, control);
   }
   return report;
 }
@@ -228,8 +226,7 @@ Report analyzeCapture(const Capture& capture, const AnalysisOptions& options, co
   const auto start = std::chrono::steady_clock::now();
   Report report;
   report.tokens = capture.tokens();
-  report.exact =
-      options.sample.exact(capture.tokens()) && options.boundSample.value_or(options.sample).exact(capture.tokens());
+  report.exact = options.sample.exact(capture.tokens()) && options.boundRows().exact(capture.tokens());
   std::vector<int> layers = options.layers;
   for (int layer = 0; options.layers.empty() && layer < capture.header().layers; ++layer) {
     if (capture.ready(layer)) {

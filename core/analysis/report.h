@@ -73,6 +73,8 @@ struct AnalysisOptions {
   /// Called as soon as a layer is complete, from one of the working threads, never two at a time; layers come in any
   /// order.
   std::function<void(const LayerReport&)> onLayer;
+
+  RowSample boundRows() const { return boundSample.value_or(sample); }
 };
 
 /// What the window shows first: rows sampled evenly, fewer places for the cases, periods and seasons from the end of

@@ -8,7 +8,7 @@
 #include "core/analysis/case_evidence.h"
 #include "core/analysis/device/head_batch.h"
 #include "core/analysis/device/head_layout.h"
-#include "core/analysis/layer_means.h"
+#include "core/analysis/report_parts.h"
 #include "core/base/error.h"
 #include "core/base/parallel.h"
 #include "core/gpu/cuda_runtime.h"
@@ -206,7 +206,7 @@ class DeviceAnalysis {
   }
 
   void finish(const BatchRequest& request, const BatchFigures& figures, Outcome& outcome) {
-    const bool exactBounds = options_.boundSample.value_or(options_.sample).exact(capture_.tokens());
+    const bool exactBounds = options_.boundRows().exact(capture_.tokens());
     std::size_t at = 0;
     for (const int index : request.layers) {
       const CaptureLayer& data = capture_.layer(index);
@@ -257,10 +257,7 @@ class DeviceAnalysis {
           layer.heads[h].measures = allMeasures(queriesBeforeRope(vectors));
         }
         if (boundsMissing[h] != 0) {
-          const auto season =
-              options_.season || options_.lagTokens == 0 ? options_.season : bestSeason(vectors, options_.lagTokens);
-          const RowSample sample = options_.boundSample.value_or(options_.sample);
-          layer.heads[h].bounds = checkBounds(vectors, {season, sample, false}, control);
+          layer.heads[h].bounds = reportBounds(vectors, options_, control);
         }
       }
     });

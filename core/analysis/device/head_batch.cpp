@@ -478,12 +478,8 @@ class Work {
     for (unsigned char** line : {&b_.columnLine, &b_.distanceLine}) {
       *line = keep(at::empty({b_.heads, b_.tokens}, at::dtype(at::kByte).device(device_))).data_ptr<std::uint8_t>();
     }
-    const auto lines = [this](double share) {
-      return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(share * static_cast<double>(b_.tokens))), 0,
-                                      b_.tokens);
-    };
-    b_.columnLines = lines(request_.options.verticalSlash.columnShare);
-    b_.distanceLines = lines(request_.options.verticalSlash.distanceShare);
+    b_.columnLines = keptLines(request_.options.verticalSlash.columnShare, b_.tokens);
+    b_.distanceLines = keptLines(request_.options.verticalSlash.distanceShare, b_.tokens);
     run("lineMass", blocksOfThreads(b_.tokens), b_.heads, kThreads, attention.weightsData(), attention.factorsData(),
         static_cast<Index>(first), static_cast<Index>(count));
     run("markLines", b_.heads, 2, kThreads);
@@ -580,7 +576,7 @@ BatchText::BatchText(const Capture& capture, const AnalysisOptions& options) {
   }
   rows = listed(rowRuns(tokens, options.sample.rows), 0);
   std::erase(rows, 0);
-  boundRows = listed(rowRuns(tokens, options.boundSample.value_or(options.sample).rows), 0);
+  boundRows = listed(rowRuns(tokens, options.boundRows().rows), 0);
   const std::vector<std::int64_t>& ids = capture.header().ids;
   if (ids.empty()) {
     return;

@@ -1,4 +1,4 @@
-#include "core/analysis/layer_means.h"
+#include "core/analysis/report_parts.h"
 
 #include <cmath>
 #include <limits>
@@ -39,6 +39,12 @@ void fillMeans(LayerReport& layer) {
       (*layer.measures)[m] = column([m](const HeadReport& head) { return (*head.measures)[m]; });
     }
   }
+}
+
+BoundReport reportBounds(const HeadVectors& head, const AnalysisOptions& options, const JobControl& control) {
+  const std::optional<std::int64_t> season =
+      options.season || options.lagTokens == 0 ? options.season : bestSeason(head, options.lagTokens);
+  return checkBounds(head, {season, options.boundRows(), false}, control);
 }
 
 }  // namespace headscope
