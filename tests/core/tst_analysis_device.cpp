@@ -134,20 +134,23 @@ std::vector<LayerReport> onDevice(const Capture& capture, AnalysisOptions option
   return report.layers;
 }
 
-QString differences(const Capture& capture, const AnalysisOptions& options) {
+QString differences(const std::vector<LayerReport>& device, const std::vector<LayerReport>& processor) {
   Differences found;
+  found.checkWhole("layers", static_cast<std::int64_t>(device.size()), static_cast<std::int64_t>(processor.size()));
+  for (std::size_t l = 0; l < std::min(device.size(), processor.size()); ++l) {
+    for (std::size_t h = 0; h < processor[l].heads.size(); ++h) {
+      compare(device[l].heads[h], processor[l].heads[h], found);
+    }
+    found.check("mean entropy", device[l].means[Score::Entropy], processor[l].means[Score::Entropy]);
+  }
+  return found.text();
+}
+
+QString differences(const Capture& capture, const AnalysisOptions& options) {
   const Report processor = analyzeCapture(capture, options);
   std::vector<LayerReport> device = onDevice(capture, options);
   std::sort(device.begin(), device.end(), [](const auto& a, const auto& b) { return a.layer < b.layer; });
-  found.checkWhole("layers", static_cast<std::int64_t>(device.size()),
-                   static_cast<std::int64_t>(processor.layers.size()));
-  for (std::size_t l = 0; l < std::min(device.size(), processor.layers.size()); ++l) {
-    for (std::size_t h = 0; h < processor.layers[l].heads.size(); ++h) {
-      compare(device[l].heads[h], processor.layers[l].heads[h], found);
-    }
-    found.check("mean entropy", device[l].means[Score::Entropy], processor.layers[l].means[Score::Entropy]);
-  }
-  return found.text();
+  return differences(device, processor.layers);
 }
 
 /// Two rounds of the same ids, so that there is a needle, and some ids that come often.
@@ -312,13 +315,8 @@ class TestAnalysisDevice : public QObject {
     const Report report = analyzeCapture(*capture, options);
     qInfo("%s; %s", report.device.c_str(), report.note.c_str());
     QVERIFY(report.device != "cpu" || !report.note.empty());
-    Differences found;
-    for (std::size_t l = 0; l < processor.layers.size(); ++l) {
-      for (std::size_t h = 0; h < processor.layers[l].heads.size(); ++h) {
-        compare(report.layers[l].heads[h], processor.layers[l].heads[h], found);
-      }
-    }
-    QVERIFY2(found.text().isEmpty(), qPrintable(found.text()));
+    const QString found = differences(report.layers, processor.layers);
+    QVERIFY2(found.isEmpty(), qPrintable(found));
   }
 
   void aDeviceThatIsNotHere() {

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
-#include <unordered_map>
+#include <type_traits>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
@@ -30,7 +30,6 @@ namespace headscope::device {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr std::int64_t kProbeRows = 64;
 constexpr double kRowBytes = 2e9;  ///< of logits at once
 
 std::int64_t ceilDivide(std::int64_t a, std::int64_t b) {
@@ -44,10 +43,6 @@ std::int64_t powerOfTwo(std::int64_t atLeast) {
 std::int64_t lagTokens(const BatchRequest& request) {
   const std::int64_t tokens = request.capture.tokens();
   return request.options.lagTokens > 0 ? std::min(request.options.lagTokens, tokens) : tokens;
-}
-
-std::int64_t typeBytes(FloatType type) {
-  return type == FloatType::F32 ? 4 : 2;
 }
 
 /// One batch, from upload to figures. Tensors live as long as it; the kernels' pointers go into them.
@@ -95,7 +90,7 @@ class Work {
     kept_.push_back(tensor);
     return tensor;
   }
-  at::Tensor doubles(at::IntArrayRef shape) { return keep(at::empty(shape, at::dtype(at::kDouble).device(device_))); }
+  at::Tensor doubles(at::IntArrayRef shape) { return keep(at::empty(shape, doubleKind_)); }
   double* room(double*& field, at::IntArrayRef shape) {
     field = doubles(shape).data_ptr<double>();
     return field;
@@ -176,7 +171,7 @@ class Work {
 
   /// Rows of one layer, one copy where the heads lie side by side.
   void sendRows(const std::vector<FloatRows>& heads, std::byte* target) const {
-    const std::int64_t bytes = b_.tokens * b_.dim * typeBytes(heads.front().type);
+    const std::int64_t bytes = b_.tokens * b_.dim * static_cast<std::int64_t>(floatBytes(heads.front().type));
     bool together = true;
     for (std::size_t h = 1; h < heads.size(); ++h) {
       together = together && heads[h].data == heads[h - 1].data + bytes;
@@ -202,7 +197,7 @@ class Work {
   }
 
   void upload() {
-    const std::int64_t rowBytes = b_.tokens * b_.dim * typeBytes(layer_.q.front().type);
+    const std::int64_t rowBytes = b_.tokens * b_.dim * static_cast<std::int64_t>(floatBytes(layer_.q.front().type));
     const auto bytes = [this](std::int64_t size) {
       return static_cast<std::byte*>(keep(at::empty({size}, at::dtype(at::kByte).device(device_))).data_ptr());
     };
@@ -289,7 +284,7 @@ class Work {
     meanDot_ = doubles({rows, b_.dim});
     b_.meanDot = meanDot_.data_ptr<double>();
     room(b_.lengths, {rows, std::max(1, b_.channels)});
-    figures_ = keep(at::zeros({b_.heads, kFigures}, at::dtype(at::kDouble).device(device_)));
+    figures_ = keep(at::zeros({b_.heads, kFigures}, doubleKind_));
     b_.figures = figures_.data_ptr<double>();
     keys_ = doubles({b_.kvHeads, b_.tokens, b_.dim});
     b_.keys = keys_.data_ptr<double>();
@@ -299,7 +294,7 @@ class Work {
     }
     run("rowStatistics", blocksOfWarps(rows * b_.tokens), 1, kThreads);
     run("chunkSums", chunks, ceilDivide(rows, kRowsAtOnce), kThreads);
-    run("summarize", rows, 1, kThreads, static_cast<Index>(chunks));
+    run("summarize", rows, 1, kThreads, chunks);
     run("dominance", blocksOfThreads(b_.heads), 1, kThreads);
     run("prepareKeys", blocksOfWarps(b_.kvHeads * b_.tokens), 1, kThreads);
   }
@@ -357,19 +352,16 @@ class Work {
     if (half / 2 < 2) {
       return;
     }
-    const at::Tensor rest = at::empty({b_.heads, padded}, at::dtype(at::kDouble).device(device_));
-    run("detrend", b_.heads, 1, kThreads, curves, static_cast<Index>(length), static_cast<Index>(padded),
-        rest.data_ptr<double>());
+    const at::Tensor rest = at::empty({b_.heads, padded}, doubleKind_);
+    run("detrend", b_.heads, 1, kThreads, curves, length, padded, rest.data_ptr<double>());
     const at::Tensor spectrum = at::fft_rfft(rest);
     const at::Tensor correlation = at::fft_irfft(spectrum * spectrum.conj(), padded).contiguous();
-    run("findPeriod", b_.heads, 1, kThreads, static_cast<const double*>(correlation.data_ptr<double>()),
-        static_cast<Index>(half), static_cast<Index>(padded), figure);
+    run("findPeriod", b_.heads, 1, kThreads, correlation.const_data_ptr<double>(), half, padded, figure);
   }
 
   /// [H, T] = amplitudes [H, 2 C] · turns [T, 2 C]ᵀ.
   at::Tensor waveSum(const at::Tensor& amplitudes, const at::Tensor& turns) {
-    return b_.channels > 0 ? at::mm(amplitudes, turns.t())
-                           : at::zeros({b_.heads, b_.tokens}, at::dtype(at::kDouble).device(device_));
+    return b_.channels > 0 ? at::mm(amplitudes, turns.t()) : at::zeros({b_.heads, b_.tokens}, doubleKind_);
   }
 
   void means() {
@@ -404,9 +396,8 @@ class Work {
 
   /// Logits of rows `tokens`: a list for all heads (stride 0), or one a head.
   at::Tensor logits(const Index* tokens, std::int64_t stride, std::int64_t count, std::int64_t keys) {
-    const at::Tensor rows = at::empty({b_.heads, count, b_.dim}, at::dtype(at::kDouble).device(device_));
-    run("gatherRows", blocksOfWarps(b_.heads * count), 1, kThreads, tokens, static_cast<Index>(stride),
-        static_cast<Index>(count), rows.data_ptr<double>());
+    const at::Tensor rows = at::empty({b_.heads, count, b_.dim}, doubleKind_);
+    run("gatherRows", blocksOfWarps(b_.heads * count), 1, kThreads, tokens, stride, count, rows.data_ptr<double>());
     return products(rows, keys_, keys);
   }
   /// Rows of weights [H, count, keys], which times their factors [H, count] are probabilities.
@@ -416,10 +407,9 @@ class Work {
     const double* factorsData() const { return factors.data_ptr<double>(); }
   };
   WeightedRows probabilities(const Index* tokens, std::int64_t stride, std::int64_t count, std::int64_t keys) {
-    const WeightedRows rows{logits(tokens, stride, count, keys),
-                            at::empty({b_.heads, count}, at::dtype(at::kDouble).device(device_))};
-    run("softmaxRows", count, b_.heads, kThreads, tokens, static_cast<Index>(stride), static_cast<Index>(count),
-        static_cast<Index>(keys), rows.weights.data_ptr<double>(), rows.factors.data_ptr<double>());
+    const WeightedRows rows{logits(tokens, stride, count, keys), at::empty({b_.heads, count}, doubleKind_)};
+    run("softmaxRows", count, b_.heads, kThreads, tokens, stride, count, keys, rows.weights.data_ptr<double>(),
+        rows.factors.data_ptr<double>());
     return rows;
   }
 
@@ -432,8 +422,7 @@ class Work {
     const at::Tensor predicted = doubles({b_.heads, b_.anchorsPredicted, kAgreements});
     b_.predictedAgreements = predicted.data_ptr<double>();
     {
-      const at::Tensor drawn =
-          at::empty({b_.heads, b_.anchorsPredicted, 2, b_.tokens}, at::dtype(at::kDouble).device(device_));
+      const at::Tensor drawn = at::empty({b_.heads, b_.anchorsPredicted, 2, b_.tokens}, doubleKind_);
       b_.drawn = drawn.data_ptr<double>();
       run("predictCases", b_.anchorsPredicted, b_.heads, kThreads);
     }
@@ -481,18 +470,18 @@ class Work {
     b_.columnLines = keptLines(request_.options.verticalSlash.columnShare, b_.tokens);
     b_.distanceLines = keptLines(request_.options.verticalSlash.distanceShare, b_.tokens);
     run("lineMass", blocksOfThreads(b_.tokens), b_.heads, kThreads, attention.weightsData(), attention.factorsData(),
-        static_cast<Index>(first), static_cast<Index>(count));
+        first, count);
     run("markLines", b_.heads, 2, kThreads);
   }
 
   void rowScores(BatchFigures& result) {
     markLines();
-    at::Tensor sums = at::zeros({b_.heads, kRowScores}, at::dtype(at::kDouble).device(device_));
+    at::Tensor sums = at::zeros({b_.heads, kRowScores}, doubleKind_);
     inParts(text_.rows, 1, 0, [&](const Index* tokens, std::int64_t, std::int64_t count, std::int64_t keys) {
       const at::Tensor row = logits(tokens, 0, count, keys);
-      const at::Tensor scores = at::empty({b_.heads, count, kRowScores}, at::dtype(at::kDouble).device(device_));
-      run("scoreRows", count, b_.heads, kThreads, tokens, static_cast<Index>(count), static_cast<Index>(keys),
-          static_cast<const double*>(row.data_ptr<double>()), scores.data_ptr<double>());
+      const at::Tensor scores = at::empty({b_.heads, count, kRowScores}, doubleKind_);
+      run("scoreRows", count, b_.heads, kThreads, tokens, count, keys, row.const_data_ptr<double>(),
+          scores.data_ptr<double>());
       sums += scores.sum(1);
     });
     result.rowScores = download(sums);
@@ -501,36 +490,34 @@ class Work {
   void retrieval(BatchFigures& result) {
     const Index* starts = send(text_.placeStarts);
     const Index* places = send(text_.places);
-    at::Tensor sums = at::zeros({b_.heads, 2}, at::dtype(at::kDouble).device(device_));
-    inParts(
-        text_.answerRows, 1, 0, [&](const Index* tokens, std::int64_t first, std::int64_t count, std::int64_t keys) {
-          const at::Tensor row = logits(tokens, 0, count, keys);
-          const at::Tensor scores = at::empty({b_.heads, count, 2}, at::dtype(at::kDouble).device(device_));
-          run("scoreRetrieval", count, b_.heads, kThreads, tokens, static_cast<Index>(count), static_cast<Index>(keys),
-              static_cast<const double*>(row.data_ptr<double>()), starts + first, places, scores.data_ptr<double>());
-          sums += scores.sum(1);
-        });
+    at::Tensor sums = at::zeros({b_.heads, 2}, doubleKind_);
+    inParts(text_.answerRows, 1, 0,
+            [&](const Index* tokens, std::int64_t first, std::int64_t count, std::int64_t keys) {
+              const at::Tensor row = logits(tokens, 0, count, keys);
+              const at::Tensor scores = at::empty({b_.heads, count, 2}, doubleKind_);
+              run("scoreRetrieval", count, b_.heads, kThreads, tokens, count, keys, row.const_data_ptr<double>(),
+                  starts + first, places, scores.data_ptr<double>());
+              sums += scores.sum(1);
+            });
     result.retrieval = download(sums);
   }
 
   void bounds(BatchFigures& result) {
-    const at::TensorOptions kind = at::dtype(at::kDouble).device(device_);
     room(b_.periodDistance, {b_.heads, b_.tokens});
     run("periodDistances", blocksOfWarps(b_.heads * b_.tokens), 1, kThreads);
-    const at::Tensor totals = at::zeros({b_.heads, kStatements, kTotals}, kind);
+    const at::Tensor totals = at::zeros({b_.heads, kStatements, kTotals}, doubleKind_);
     const std::int64_t width = kBoundRows + kBoundFactors;
     inParts(text_.boundRows, width, 1, [&](const Index* tokens, std::int64_t, std::int64_t count, std::int64_t keys) {
-      const at::Tensor rows = at::empty({b_.heads, count * kBoundRows, b_.dim}, kind);
-      const at::Tensor left = at::empty({b_.heads, count * kBoundFactors, 1 + b_.channels}, kind);
-      run("gatherBounds", blocksOfWarps(count), b_.heads, kThreads, tokens, static_cast<Index>(count),
-          rows.data_ptr<double>(), left.data_ptr<double>());
+      const at::Tensor rows = at::empty({b_.heads, count * kBoundRows, b_.dim}, doubleKind_);
+      const at::Tensor left = at::empty({b_.heads, count * kBoundFactors, 1 + b_.channels}, doubleKind_);
+      run("gatherBounds", blocksOfWarps(count), b_.heads, kThreads, tokens, count, rows.data_ptr<double>(),
+          left.data_ptr<double>());
       const at::Tensor product = products(rows, keys_, keys), bound = products(left, keyFactors_, keys);
-      const at::Tensor checked = at::empty({b_.heads, count, kStatements, kTotals}, kind);
-      run("checkRows", count, b_.heads, kThreads, tokens, static_cast<Index>(count), static_cast<Index>(keys),
-          static_cast<const double*>(product.data_ptr<double>()), static_cast<const double*>(bound.data_ptr<double>()),
-          checked.data_ptr<double>());
-      run("addTotals", blocksOfThreads(b_.heads * kStatements), 1, kThreads,
-          static_cast<const double*>(checked.data_ptr<double>()), static_cast<Index>(count), totals.data_ptr<double>());
+      const at::Tensor checked = at::empty({b_.heads, count, kStatements, kTotals}, doubleKind_);
+      run("checkRows", count, b_.heads, kThreads, tokens, count, keys, product.const_data_ptr<double>(),
+          left.const_data_ptr<double>(), bound.const_data_ptr<double>(), checked.data_ptr<double>());
+      run("addTotals", blocksOfThreads(b_.heads * kStatements), 1, kThreads, checked.const_data_ptr<double>(), count,
+          totals.data_ptr<double>());
     });
     result.totals = download(totals);
   }
@@ -543,6 +530,7 @@ class Work {
   const CaptureLayer& layer_;
   const AttentionSpec& spec_;
   const Rope* rope_;
+  const at::TensorOptions doubleKind_ = at::dtype(at::kDouble).device(device_);
   Batch b_{};
   std::vector<at::Tensor> kept_;
   at::Tensor turns_, distances_, meanDot_, figures_, keys_, keyFactors_;
@@ -602,11 +590,10 @@ BatchText::BatchText(const Capture& capture, const AnalysisOptions& options) {
     answerRows = listed(rowRuns(needle->tokens, options.sample.rows), needle->answer - 1);
     placeStarts.push_back(0);
     for (const std::int64_t t : answerRows) {
-      for (std::int64_t i = needle->needle; i < needle->needle + needle->tokens; ++i) {
-        if (id(i) == id(t + 1)) {
-          places.push_back(i);
-        }
-      }
+      const auto next = static_cast<std::size_t>(t + 1);  // the needle lies before it
+      const auto begin = order.begin() + groupStart[next], end = begin + earlier[next];
+      places.insert(places.end(), std::lower_bound(begin, end, needle->needle),
+                    std::lower_bound(begin, end, needle->needle + needle->tokens));
       placeStarts.push_back(static_cast<std::int64_t>(places.size()));
     }
   }
@@ -616,10 +603,11 @@ double layerBytes(const BatchRequest& request) {
   const CaptureLayer& layer = request.capture.layer(request.layers.front());
   const auto tokens = static_cast<double>(request.capture.tokens());
   const double heads = layer.heads, kvHeads = layer.kvHeads, dim = layer.dim;
-  const auto bytes = static_cast<double>(typeBytes(layer.q.front().type));
+  const auto bytes = static_cast<double>(floatBytes(layer.q.front().type));
   const double waves = dim / 2 * static_cast<double>(powerOfTwo(2 * lagTokens(request))) * 16;
   const double anchors = request.options.cases ? static_cast<double>(request.options.caseOptions.anchors) : 0;
-  const double perQuery = dim * bytes + 8 * 8 + 8 * 2 * kProbeRows + 8 * kAnchorRows * anchors + 2;
+  const auto probe = static_cast<double>(request.options.verticalSlash.probeRows);
+  const double perQuery = dim * bytes + 8 * 8 + 8 * 2 * probe + 8 * kAnchorRows * anchors + 2;
   const double perKey = dim * bytes + dim * 8 + (1 + dim / 2) * 8 + 8 * 4;
   return heads * (tokens * perQuery + 2 * waves) + kvHeads * (tokens * perKey + 2 * waves);
 }

@@ -103,10 +103,11 @@ struct Tightness {
   }
 };
 
-/// The five statements at rows tokens[r], from products [H, count · kBoundRows, keys] and bounds [H, count ·
-/// kBoundFactors, keys]. Out [H, count, kStatements, kTotals], in the order of `Statement`. A block per row.
+/// The five statements at rows tokens[r], from products [H, count · kBoundRows, keys], left factors as gatherBounds
+/// makes them, and bounds [H, count · kBoundFactors, keys]. Out [H, count, kStatements, kTotals], in the order of
+/// `Statement`. A block per row.
 extern "C" __global__ void checkRows(Batch b, const Index* tokens, Index count, Index keys, const double* products,
-                                     const double* bounds, double* out) {
+                                     const double* factors, const double* bounds, double* out) {
   const Index r = blockIdx.x;
   const int h = static_cast<int>(blockIdx.y), kv = h / b.group;
   const Index t = tokens[r];
@@ -115,15 +116,8 @@ extern "C" __global__ void checkRows(Batch b, const Index* tokens, Index count, 
   const bool hasNext = t + 1 < b.tokens;
   const double* a = products + (h * count + r) * kBoundRows * keys;
   const double* bound = bounds + (h * count + r) * kBoundFactors * keys;
-  double norms[2] = {};  // |ΔQ_t|², |Q_t|²
-  for (int p = static_cast<int>(threadIdx.x); p < b.pairs; p += static_cast<int>(blockDim.x)) {
-    const Two z = scaled(b, p, rawPair(b, h, t, p));
-    const Two step = hasNext ? difference(scaled(b, p, rawPair(b, h, t + 1, p)), z) : Two{0, 0};
-    norms[0] += step.x * step.x + step.y * step.y;
-    norms[1] += z.x * z.x + z.y * z.y;
-  }
-  blockSums(norms);
-  const double change = b.scale * sqrt(norms[0]), own = b.scale * sqrt(norms[1]);
+  const double change = factors[(h * count + r) * kBoundFactors * (1 + b.channels)];  // of the column: σ |ΔQ_t|
+  const double own = b.scale * b.normDot[h * b.tokens + t];                           // a rotation keeps |Q_t|
   const double* keyNorm = b.keyFactors + kv * b.tokens * (1 + b.channels);
   const double* keyStep = b.keyStep + kv * b.tokens;
   const double* periodDistance = b.periodDistance + h * b.tokens;
